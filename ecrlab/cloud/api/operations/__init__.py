@@ -1,0 +1,1 @@
+"""The operations of the ECR API, a function each, from a call to the members of its answer."""

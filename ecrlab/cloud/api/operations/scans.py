@@ -1,0 +1,100 @@
+"""Operations on scans and their settings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ecrlab.cloud.api.call import Call, read_image_id, write_image_id
+from ecrlab.cloud.core.errors import RepositoryNotFound
+from ecrlab.cloud.core.images import Image, ImageId
+from ecrlab.cloud.core.pages import decode, encode
+from ecrlab.cloud.core.scans import Scan
+
+if TYPE_CHECKING:
+    from ecrlab.cloud.scanning import Finding
+
+
+def _start(call: Call) -> dict[str, Any]:
+    image_id = read_image_id(call.parameters["imageId"])
+    image = call.core.images.get(call.repository(), image_id)
+    scan = call.core.scans.start(image)
+    return {**_subject(image, image_id), "imageScanStatus": _status(scan)}
+
+
+def _describe_findings(call: Call) -> dict[str, Any]:
+    image_id = read_image_id(call.parameters["imageId"])
+    image = call.core.images.get(call.repository(), image_id)
+    scan = call.core.scans.get(image)
+    answer = {**_subject(image, image_id), "imageScanStatus": _status(scan)}
+    if scan.status != "COMPLETE":
+        return answer
+    (start,) = decode(call.next_token, (int,)) or [0]
+    assert isinstance(start, int)
+    end = max(start, 0) + call.limit
+    answer["imageScanFindings"] = {
+        "imageScanCompletedAt": scan.completed_at,
+        "vulnerabilitySourceUpdatedAt": scan.source_updated_at,
+        # The counts are of the whole scan, on every page.
+        "findingSeverityCounts": dict(Counter(finding.severity for finding in scan.findings)),
+        "findings": [_finding(finding) for finding in scan.findings[max(start, 0) : end]],
+    }
+    answer["nextToken"] = encode([end]) if end < len(scan.findings) else None
+    return answer
+
+
+def _batch_get_repository_configuration(call: Call) -> dict[str, Any]:
+    configurations, failures = [], []
+    for name in call.parameters["repositoryNames"]:
+        try:
+            repository = call.core.repositories.get(call.registry, name)
+        except RepositoryNotFound as error:
+            failures.append(
+                {"repositoryName": name, "failureCode": "REPOSITORY_NOT_FOUND", "failureReason": error.message}
+            )
+            continue
+        configurations.append(
+            {
+                "repositoryArn": repository.arn,
+                "repositoryName": name,
+                "scanOnPush": repository.scan_on_push,
+                "scanFrequency": "SCAN_ON_PUSH" if repository.scan_on_push else "MANUAL",
+                "appliedScanFilters": [],
+            }
+        )
+    return {"scanningConfigurations": configurations, "failures": failures}
+
+
+OPERATIONS = {
+    "StartImageScan": _start,
+    "DescribeImageScanFindings": _describe_findings,
+    "BatchGetRepositoryScanningConfiguration": _batch_get_repository_configuration,
+}
+
+
+def _subject(image: Image, image_id: ImageId) -> dict[str, Any]:
+    return {
+        "registryId": image.repository.registry.account,
+        "repositoryName": image.repository.name,
+        "imageId": write_image_id(ImageId(image.digest, image_id.tag)),
+    }
+
+
+def _status(scan: Scan) -> dict[str, str]:
+    return {"status": scan.status, "description": scan.description}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    attributes = {"package_version": finding.package_version, "package_name": finding.package_name}
+    if finding.cvss_vector:
+        version = finding.cvss_vector[5] if finding.cvss_vector.startswith("CVSS:") else "2"
+        attributes[f"CVSS{version}_VECTOR"] = finding.cvss_vector
+        if finding.cvss_score is not None:
+            attributes[f"CVSS{version}_SCORE"] = str(finding.cvss_score)
+    return {
+        "name": finding.name,
+        "description": finding.description,
+        "uri": finding.uri,
+        "severity": finding.severity,
+        "attributes": [{"key": key, "value": value} for key, value in attributes.items()],
+    }

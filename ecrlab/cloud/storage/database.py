@@ -1,0 +1,189 @@
+"""Metadata in one SQLite file: its schema, its transactions and the lock of its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE repository (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: an upload may outlive its repository
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    tag_mutability TEXT NOT NULL,
+    mutability_filters TEXT NOT NULL,      -- JSON list of wildcards
+    scan_on_push INTEGER NOT NULL,
+    encryption_type TEXT NOT NULL,
+    kms_key TEXT,
+    UNIQUE (account, region, name)
+);
+CREATE TABLE resource_tag (
+    repository_id INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (repository_id, key)
+) WITHOUT ROWID;
+-- A blob is stored once; a layer is the right of one repository to see it.
+CREATE TABLE layer (
+    repository_id INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (repository_id, digest)
+) WITHOUT ROWID;
+CREATE INDEX layer_by_digest ON layer (digest);
+CREATE TABLE image (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    repository_id INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    manifest BLOB NOT NULL,
+    media_type TEXT NOT NULL,
+    artifact_type TEXT,
+    subject TEXT,
+    size INTEGER NOT NULL,                 -- bytes, compressed
+    pushed_at REAL NOT NULL,
+    pulled_at REAL,
+    UNIQUE (repository_id, digest)
+);
+CREATE INDEX image_by_subject ON image (repository_id, subject) WHERE subject IS NOT NULL;
+-- What an image needs: its config and layers ('layer') or the images of an index ('image').
+CREATE TABLE reference (
+    image_id INTEGER NOT NULL REFERENCES image ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (image_id, kind, digest)
+) WITHOUT ROWID;
+CREATE INDEX reference_by_digest ON reference (digest);
+CREATE TABLE tag (
+    repository_id INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    image_id INTEGER NOT NULL REFERENCES image ON DELETE CASCADE,
+    PRIMARY KEY (repository_id, name)
+) WITHOUT ROWID;
+CREATE INDEX tag_by_image ON tag (image_id);
+CREATE TABLE scan (
+    image_id INTEGER PRIMARY KEY REFERENCES image ON DELETE CASCADE,
+    status TEXT NOT NULL,
+    description TEXT NOT NULL,
+    requested_at REAL NOT NULL,
+    completed_at REAL,
+    source_updated_at REAL,
+    findings TEXT NOT NULL DEFAULT '[]'    -- JSON list, worst first
+);
+"""
+
+
+class StateInUse(Exception):
+    """Another process holds the folder; `holder` is its id, empty when unknown."""
+
+    def __init__(self, folder: Path, holder: str) -> None:
+        super().__init__(f"process {holder or 'unknown'} holds {folder}")
+        self.holder = holder
+
+
+class StateTooNew(Exception):
+    """The folder was written by a newer ecrlab, in the format `version`."""
+
+    def __init__(self, folder: Path, version: int) -> None:
+        super().__init__(f"{folder} has format {version}, newer than {SCHEMA_VERSION}")
+        self.version = version
+
+
+class Database:
+    """The metadata of every registry of the lab.
+
+    One connection, used by one thread. WAL with `synchronous=NORMAL`: what was committed survives a killed process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open `folder`/registry.db, made when absent. Raises StateInUse, StateTooNew, OSError."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(folder / "lock")
+        self.path = folder / "registry.db"
+        try:
+            self._connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=512)
+            self._connection.row_factory = sqlite3.Row
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+                self._connection.execute(f"PRAGMA {pragma}")
+            self._migrate()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _migrate(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            self._connection.close()
+            raise StateTooNew(self.path.parent, version)
+        if version == 0:
+            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything done inside, or nothing of it. An inner transaction joins the outer one."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has already rolled back by itself after some errors, a full disk among them.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run one statement."""
+        return self._connection.execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters."""
+        self._connection.executemany(sql, rows)
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
+        """Return the first row, or None."""
+        row: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
+        return row
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return every row."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the file and give the folder free."""
+        self._connection.close()
+        self._lock.close()
+
+
+def _lock(path: Path) -> IO[str]:
+    """Hold `path` for this process; the operating system lets go of it when the process ends, however it ends."""
+    handle = path.open("a+")
+    try:
+        if sys.platform == "win32":  # pragma: no cover
+            import msvcrt
+
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.seek(0)
+        holder = handle.read().strip()
+        handle.close()
+        raise StateInUse(path.parent, holder) from error
+    handle.seek(0)
+    handle.truncate()
+    handle.write(f"{os.getpid()}\n")
+    handle.flush()
+    return handle
