@@ -155,6 +155,10 @@ def _expect(kind: type | tuple[type, ...], value: Any, path: str) -> Any:
 
 
 def _check_string(shape: Shape, value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+        raise SerializationError(f"The value at '{path}' is not valid Unicode") from None
     _check_length(shape, value, path)
     if "enum" in shape and value not in shape["enum"]:
         raise InvalidParameter(path, f"Member must satisfy enum value set: [{', '.join(shape['enum'])}]")

@@ -76,6 +76,8 @@ def parse(content: bytes, media_type: str | None = None) -> Manifest:
     if not isinstance(document, dict) or document.get("schemaVersion") != 2:
         raise _invalid("Invalid JSON syntax")
     stated = document.get("mediaType")
+    if stated is not None and not isinstance(stated, str):
+        raise _invalid("Invalid JSON syntax")
     if stated is not None and media_type is not None and stated != media_type:
         raise InvalidParameter("ImageManifestMediaType", "must be the media type that the manifest states")
     kind = stated or media_type
@@ -95,7 +97,7 @@ def parse(content: bytes, media_type: str | None = None) -> Manifest:
         layers = _descriptors(document.get("layers"))
     subject = document.get("subject")
     artifact_type = document.get("artifactType")
-    if artifact_type is not None and not isinstance(artifact_type, str):
+    if artifact_type is not None and not _is_text(artifact_type):
         raise _invalid("Invalid JSON syntax")
     return Manifest(
         content=content,
@@ -120,7 +122,7 @@ def _descriptor(value: Any) -> Descriptor:
         raise _invalid("Invalid JSON syntax")
     media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
     if (
-        not isinstance(media_type, str)
+        not _is_text(media_type)
         or ";" in media_type
         or not isinstance(digest, str)
         or not is_digest(digest)
@@ -130,6 +132,11 @@ def _descriptor(value: Any) -> Descriptor:
     ):
         raise _invalid("Invalid JSON syntax")
     return Descriptor(media_type, digest, size)
+
+
+def _is_text(value: Any) -> bool:
+    # JSON can write half of a surrogate pair, which no database and no answer can.
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _invalid(constraint: str) -> InvalidParameter:

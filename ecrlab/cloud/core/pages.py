@@ -43,8 +43,13 @@ def decode(token: str | None, kinds: tuple[type, ...]) -> Key | None:
         return None
     try:
         key = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
+        json.dumps(key, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         key = None
-    if not isinstance(key, list) or [type(member) for member in key] != list(kinds):
+    if (
+        not isinstance(key, list)
+        or [type(member) for member in key] != list(kinds)
+        or any(isinstance(member, int) and abs(member) >= 2**63 for member in key)
+    ):
         raise InvalidParameter("nextToken", "must be a token that an earlier page returned")
     return key

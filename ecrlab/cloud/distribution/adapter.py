@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import re
 from collections.abc import Awaitable, Callable
@@ -165,7 +164,7 @@ class Distribution:
             raise TokenInvalid("no Basic credentials")
         try:
             user, _, password = base64.b64decode(credentials.strip(), validate=True).decode("ascii").partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise TokenInvalid("not Basic credentials") from None
         if user != USER:
             raise TokenInvalid(f"the user is not {USER}")
