@@ -320,7 +320,7 @@ def test_when_the_builtin_table_is_loaded_then_every_record_can_be_evaluated_and
     from ecrlab.cloud.scanning.versions import evaluate
 
     table = builtin()
-    assert len(table) == 77
+    assert len(table) == 78
     assert table.updated_at == datetime(2026, 11, 23, tzinfo=UTC)
     evaluated = 0
     for entries in table._entries.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from ecrlab.cloud.core.errors import InvalidParameter
 from ecrlab.cloud.storage.blobs import is_digest
@@ -134,7 +134,7 @@ def _descriptor(value: Any) -> Descriptor:
     return Descriptor(media_type, digest, size)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     # JSON can write half of a surrogate pair, which no database and no answer can.
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 

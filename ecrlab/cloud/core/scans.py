@@ -38,7 +38,10 @@ class Background(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What is known of an image's last scan; times in seconds since the epoch, UTC."""
+    """What is known of an image's last scan; times in seconds since the epoch, UTC.
+
+    `problems` are sentences on what could not be evaluated: such a package is not safe, only unknown.
+    """
 
     status: str
     description: str
@@ -46,6 +49,7 @@ class Scan:
     completed_at: float | None
     source_updated_at: float | None
     findings: tuple[Finding, ...]
+    problems: tuple[str, ...]
 
 
 class Scans:
@@ -104,7 +108,8 @@ class Scans:
             requested_at=row["requested_at"],
             completed_at=row["completed_at"],
             source_updated_at=row["source_updated_at"],
-            findings=tuple(Finding(**finding) for finding in json.loads(row["findings"])),
+            findings=tuple(Finding.from_json(finding) for finding in json.loads(row["findings"])),
+            problems=tuple(json.loads(row["problems"])),
         )
 
     def run_requested(self) -> None:
@@ -140,14 +145,15 @@ class Scans:
             return
         findings = sorted(outcome.findings, key=lambda item: (_WORST_FIRST.index(item.severity), item.name))
         self._database.execute(
-            "UPDATE scan SET status = ?, description = ?, completed_at = ?, source_updated_at = ?, findings = ?"
-            " WHERE image_id = ?",
+            "UPDATE scan SET status = ?, description = ?, completed_at = ?, source_updated_at = ?, findings = ?,"
+            " problems = ? WHERE image_id = ?",
             (
                 outcome.status,
                 outcome.description,
                 self._clock.now(),
                 outcome.source_updated_at.timestamp(),
                 json.dumps([dataclasses.asdict(finding) for finding in findings]),
+                json.dumps(outcome.problems),
                 image_id,
             ),
         )

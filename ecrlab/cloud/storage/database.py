@@ -76,7 +76,8 @@ CREATE TABLE scan (
     requested_at REAL NOT NULL,
     completed_at REAL,
     source_updated_at REAL,
-    findings TEXT NOT NULL DEFAULT '[]'    -- JSON list, worst first
+    findings TEXT NOT NULL DEFAULT '[]',   -- JSON list, worst first
+    problems TEXT NOT NULL DEFAULT '[]'    -- JSON list of sentences
 );
 """
 

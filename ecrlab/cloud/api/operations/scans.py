@@ -14,6 +14,8 @@ from ecrlab.cloud.core.scans import Scan
 if TYPE_CHECKING:
     from ecrlab.cloud.scanning import Finding
 
+_PROBLEMS_SHOWN = 3
+
 
 def _start(call: Call) -> dict[str, Any]:
     image_id = read_image_id(call.parameters["imageId"])
@@ -81,7 +83,11 @@ def _subject(image: Image, image_id: ImageId) -> dict[str, Any]:
 
 
 def _status(scan: Scan) -> dict[str, str]:
-    return {"status": scan.status, "description": scan.description}
+    # AWS says no more than the first sentence; what was passed over must not look clean, so it follows.
+    notes = [f"Not evaluated: {problem}" for problem in scan.problems[:_PROBLEMS_SHOWN]]
+    if len(scan.problems) > _PROBLEMS_SHOWN:
+        notes.append(f"And {len(scan.problems) - _PROBLEMS_SHOWN} more.")
+    return {"status": scan.status, "description": " ".join((scan.description, *notes))}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
