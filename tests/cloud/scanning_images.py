@@ -51,4 +51,6 @@ def layer(digest: str, content: bytes, media_type: str = GZIP) -> Layer:
 
 
 def image(*layers: Sequence[Entry]) -> list[Layer]:
-    return [layer(f"sha256:{number}", gzip.compress(archive(entries))) for number, entries in enumerate(layers)]
+    return [
+        layer(f"sha256:{number}", gzip.compress(archive(entries), mtime=0)) for number, entries in enumerate(layers)
+    ]

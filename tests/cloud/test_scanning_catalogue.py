@@ -283,8 +283,8 @@ WHOLE = gzip.compress(archive([("etc/os-release", BOOKWORM), (STATUS, paragraph(
         (WHOLE[:-8] + bytes(8), "its gzip data is damaged"),
         (WHOLE[:100] + b"\xff" * 50 + WHOLE[150:], "its gzip data is damaged"),
         (WHOLE + b"garbage", "its gzip data is damaged"),
-        (gzip.compress(archive([(STATUS, paragraph("a", "1"))])[:600]), "ends in the middle of a file"),
-        (gzip.compress(archive([(STATUS, paragraph("a", "1"))])[:100]), "ends in the middle of a header"),
+        (gzip.compress(archive([(STATUS, paragraph("a", "1"))])[:600], mtime=0), "ends in the middle of a file"),
+        (gzip.compress(archive([(STATUS, paragraph("a", "1"))])[:100], mtime=0), "ends in the middle of a header"),
         (b"this is no archive" * 100, "it is not a tar archive"),
         (b"\x28\xb5\x2f\xfd" + bytes(100), "compressed with zstd"),
         (b"\xfd7zXZ\x00" + bytes(100), "compressed with xz"),
@@ -326,8 +326,8 @@ def test_when_a_blob_is_missing_then_the_scan_fails_with_the_reason() -> None:
     "packed",
     [
         pytest.param(lambda tar: tar, id="plain"),
-        pytest.param(lambda tar: gzip.compress(tar[:700]) + gzip.compress(tar[700:]), id="two-members"),
-        pytest.param(lambda tar: gzip.compress(tar) + bytes(512), id="zero-padding"),
+        pytest.param(lambda tar: gzip.compress(tar[:700], mtime=0) + gzip.compress(tar[700:]), id="two-members"),
+        pytest.param(lambda tar: gzip.compress(tar, mtime=0) + bytes(512), id="zero-padding"),
         pytest.param(lambda tar: gzip.compress(tar.rstrip(b"\0") + bytes(-len(tar.rstrip(b"\0")) % 512)), id="no-end"),
     ],
 )
@@ -340,7 +340,7 @@ def test_when_a_layer_is_packed_in_another_way_then_its_first_bytes_decide(packe
 def test_when_a_layer_is_empty_then_it_brings_nothing() -> None:
     below = image([("etc/os-release", BOOKWORM), (STATUS, paragraph("a", "1"))])
 
-    report = scan([*below, layer("sha256:1", b""), layer("sha256:2", gzip.compress(bytes(1024)))], builtin())
+    report = scan([*below, layer("sha256:1", b""), layer("sha256:2", gzip.compress(bytes(1024), mtime=0))], builtin())
 
     assert installed(report) == {"a": ("1", "sha256:0")}
 
@@ -503,7 +503,7 @@ def test_when_a_layer_is_any_bytes_then_the_scan_ends_with_a_status(
             content[start : start + 512] = summed(bytes(content[start : start + 512]), 0, b"")
     stored = bytes(content[:length])
 
-    report = scan([layer("sha256:0", gzip.compress(stored, 1) if packed else stored)], builtin())
+    report = scan([layer("sha256:0", gzip.compress(stored, 1, mtime=0) if packed else stored)], builtin())
 
     assert report.status in ("COMPLETE", "UNSUPPORTED_IMAGE", "FAILED")
     assert report.description.endswith(".")

@@ -1,0 +1,48 @@
+"""Calls to the control address of a running cloud (/_ecrlab/…)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ecrlab.lab.errors import LabError
+from ecrlab.lab.state import Record
+
+
+def health(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
+    """What the cloud says of itself, None when it does not answer within ``timeout`` seconds."""
+    try:
+        status, body = _call(record, "GET", "/_ecrlab/health", timeout)
+        answer = json.loads(body)
+    except (OSError, ValueError):
+        return None
+    return answer if status == 200 and isinstance(answer, dict) else None
+
+
+def reset(record: Record, timeout: float = 60.0) -> None:
+    """Wipe the registries of the running cloud.
+
+    Raises LabError when the cloud does not answer or refuses.
+    """
+    try:
+        status, body = _call(record, "POST", "/_ecrlab/reset", timeout)
+    except OSError as error:
+        raise LabError(f"The cloud at {record.endpoint} does not answer ({error}).") from error
+    if not 200 <= status < 300:
+        raise LabError(f"The cloud refused to reset (status {status}: {body.decode(errors='replace')[:200]}).")
+
+
+def _call(record: Record, method: str, path: str, timeout: float) -> tuple[int, bytes]:
+    # http.client and not urllib: no proxy may come between this process and its own loopback.
+    import http.client
+    from urllib.parse import urlsplit
+
+    connection = http.client.HTTPConnection(urlsplit(record.endpoint or "").netloc, timeout=timeout)
+    try:
+        connection.request(method, path, headers={"X-Ecrlab-Token": record.control_token})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(f"no HTTP answer: {error!r}") from error
+    finally:
+        connection.close()
