@@ -110,12 +110,24 @@ class Cloud:
                     "version": version("ecrlab"),
                 }
             )
+        elif scope["path"] == "/_ecrlab/clock" and request.method in ("GET", "POST"):
+            answer = await self._control_clock(request)
         elif (request.method, scope["path"]) == ("POST", "/_ecrlab/reset"):
             self._core.reset()
             answer = JSONResponse({"status": "ok"})
         else:
             answer = JSONResponse({"message": "The lab has no such control"}, 404)
         await answer(scope, receive, send)
+
+    async def _control_clock(self, request: Request) -> Response:
+        """Tell the lab's time; a POST of {"advance": seconds} moves it forward first."""
+        if request.method == "POST":
+            try:
+                self._core.advance(float((await request.json())["advance"]))
+            except (ValueError, TypeError, KeyError) as error:
+                return JSONResponse({"message": f"Not a step of the clock: {error}"}, 400)
+        clock = self._core.clock
+        return JSONResponse({"now": clock.now(), "offset": clock.offset})
 
     async def _aws(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

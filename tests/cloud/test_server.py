@@ -241,7 +241,7 @@ def test_when_a_scan_was_under_way_then_the_next_start_finishes_it(tmp_path: Pat
         upload = core.layers.start(repository)
         core.layers.write_part(repository, upload.id, 0, len(content) - 1, content)
         core.layers.complete(repository, upload.id, digest)
-    core.images.put(repository, image.manifest, tag="v1")
+    core.pushes.put(repository, image.manifest, tag="v1")
     assert len(lost) == 1  # requested, never run
     database.close()
     database = Database(folder)

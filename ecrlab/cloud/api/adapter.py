@@ -10,7 +10,7 @@ from typing import Any
 
 from ecrlab.cloud.api import model
 from ecrlab.cloud.api.call import Call, Context
-from ecrlab.cloud.api.operations import images, layers, registry, repositories, scans
+from ecrlab.cloud.api.operations import images, layers, lifecycle, policies, registry, repositories, scans, templates
 from ecrlab.cloud.core import Registry
 from ecrlab.cloud.core.errors import EcrError, InvalidParameter
 from ecrlab.cloud.identity import Caller, Denied, authorise
@@ -22,6 +22,9 @@ OPERATIONS: dict[str, Operation] = {
     **images.OPERATIONS,
     **layers.OPERATIONS,
     **scans.OPERATIONS,
+    **lifecycle.OPERATIONS,
+    **policies.OPERATIONS,
+    **templates.OPERATIONS,
     **registry.OPERATIONS,
 }
 

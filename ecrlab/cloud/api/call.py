@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ecrlab.cloud.core import Core, Registry
-from ecrlab.cloud.core.images import ImageId
+from ecrlab.cloud.core.image import ImageId
 from ecrlab.cloud.core.repositories import Repository
 from ecrlab.cloud.identity import Principal, Tokens
 

@@ -245,3 +245,95 @@ class UnsupportedImageType(EcrError):
     """An index or an artifact cannot be scanned."""
 
     code = "UnsupportedImageTypeException"
+
+
+class ImageArchived(EcrError):
+    """An archived image cannot be scanned."""
+
+    code = "ImageArchivedException"
+
+
+class StorageClassUpdateNotSupported(EcrError):
+    """The image cannot move to another storage class."""
+
+    code = "ImageStorageClassUpdateNotSupportedException"
+
+
+class LifecyclePolicyNotFound(EcrError):
+    """The repository has no lifecycle policy."""
+
+    code = "LifecyclePolicyNotFoundException"
+
+    def __init__(self, name: str, account: str) -> None:
+        super().__init__(
+            f"Lifecycle policy does not exist for the repository with name '{name}' in the registry with id '{account}'"
+        )
+
+
+class LifecyclePolicyPreviewNotFound(EcrError):
+    """No preview was started for the repository."""
+
+    code = "LifecyclePolicyPreviewNotFoundException"
+
+    def __init__(self, name: str, account: str) -> None:
+        super().__init__(
+            f"Lifecycle policy preview does not exist for the repository with name '{name}' in the registry with id "
+            f"'{account}'"
+        )
+
+
+class RepositoryPolicyNotFound(EcrError):
+    """The repository has no policy."""
+
+    code = "RepositoryPolicyNotFoundException"
+
+    def __init__(self, name: str, account: str) -> None:
+        super().__init__(
+            f"Repository policy does not exist for the repository with name '{name}' in the registry with id "
+            f"'{account}'"
+        )
+
+
+class RegistryPolicyNotFound(EcrError):
+    """The registry has no policy."""
+
+    code = "RegistryPolicyNotFoundException"
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"Registry policy does not exist in the registry with id '{account}'")
+
+
+class TemplateNotFound(EcrError):
+    """The registry has no creation template for the prefix."""
+
+    code = "TemplateNotFoundException"
+
+    def __init__(self, prefix: str, account: str) -> None:
+        super().__init__(
+            f"The repository creation template with prefix '{prefix}' does not exist in the registry with id "
+            f"'{account}'"
+        )
+
+
+class TemplateAlreadyExists(EcrError):
+    """The registry has a creation template for the prefix."""
+
+    code = "TemplateAlreadyExistsException"
+
+    def __init__(self, prefix: str, account: str) -> None:
+        super().__init__(
+            f"The repository creation template with prefix '{prefix}' already exists in the registry with id "
+            f"'{account}'"
+        )
+
+
+class ExclusionNotFound(EcrError):
+    """The principal is not excluded."""
+
+    code = "ExclusionNotFoundException"
+
+
+class ExclusionAlreadyExists(EcrError):
+    """The principal is excluded already."""
+
+    code = "ExclusionAlreadyExistsException"

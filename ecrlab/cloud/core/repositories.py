@@ -150,6 +150,25 @@ class Repositories:
         self._database.execute("UPDATE repository SET scan_on_push = ? WHERE id = ?", (scan_on_push, repository.id))
         return self.get(repository.registry, repository.name)
 
+    def texts(self, repository: Repository) -> tuple[str | None, str | None, float | None]:
+        """Return a repository's policy, its lifecycle policy, and when the latter was last evaluated."""
+        row = self._row(repository.registry, repository.name)
+        if row is None:
+            raise RepositoryNotFound(repository.name, repository.registry.account)
+        return row["policy"], row["lifecycle_policy"], row["lifecycle_evaluated_at"]
+
+    def set_texts(self, repository: Repository, **texts: str | None) -> None:
+        """Change a repository's `policy` or `lifecycle_policy`, or both; None removes it."""
+        for name in texts:
+            assert name in ("policy", "lifecycle_policy")
+        changes = ", ".join(f"{name} = ?" for name in texts)
+        self._database.execute(f"UPDATE repository SET {changes} WHERE id = ?", (*texts.values(), repository.id))
+
+    def with_lifecycle_policy(self) -> list[Repository]:
+        """Return the repositories of every registry that have a lifecycle policy."""
+        rows = self._database.all("SELECT * FROM repository WHERE lifecycle_policy IS NOT NULL ORDER BY id")
+        return [_repository(row) for row in rows]
+
     def tags(self, repository: Repository) -> dict[str, str]:
         """Return the resource tags, in the order of their keys."""
         rows = self._database.all(

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from ecrlab.cloud.clock import Clock
-from ecrlab.cloud.core.errors import LimitExceeded, ScanNotFound, UnsupportedImageType
+from ecrlab.cloud.core.errors import ImageArchived, LimitExceeded, ScanNotFound, UnsupportedImageType
 from ecrlab.cloud.core.manifest import IMAGE_CONFIGS, Manifest, parse
+from ecrlab.cloud.core.scanning_configuration import ScanningConfiguration
 from ecrlab.cloud.storage import BlobStore, Database
 
 if TYPE_CHECKING:
-    from ecrlab.cloud.core.images import Image
+    from ecrlab.cloud.core.image import Image
+    from ecrlab.cloud.core.pushes import Push
     from ecrlab.cloud.scanning import Finding, Report
 
 SCAN_INTERVAL = 24 * 3600  # seconds: one scan an image and day, the scan on push included
@@ -55,8 +57,16 @@ class Scan:
 class Scans:
     """The scans of every repository's images."""
 
-    def __init__(self, database: Database, blobs: BlobStore, clock: Clock, background: Background) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        clock: Clock,
+        background: Background,
+        configuration: ScanningConfiguration,
+    ) -> None:
         self._database = database
+        self._configuration = configuration
         self._blobs = blobs
         self._clock = clock
         self._background = background
@@ -70,13 +80,20 @@ class Scans:
         """Tell whether this is an image with layers, and not an index or an artifact."""
         return not manifest.is_index and manifest.artifact_type in IMAGE_CONFIGS
 
+    def follow(self, push: Push) -> None:
+        """Request the scan of what was pushed, where its repository is scanned on push."""
+        scanned = self._configuration.schedule(push.image.repository).on_push
+        if push.is_new and scanned and self.can_scan(push.manifest):
+            self.request(push.image.id)
+
     def request(self, image_id: int) -> None:
-        """Note that an image is to be scanned; `run_requested` begins, once the transaction is through."""
+        """Note that an image is to be scanned, and begin once the transaction is through."""
         self._database.execute(
             "INSERT OR REPLACE INTO scan (image_id, status, description, requested_at) VALUES (?, 'IN_PROGRESS', ?, ?)",
             (image_id, "The scan is in progress.", self._clock.now()),
         )
         self._waiting.append(image_id)
+        self._database.after_commit(self.run_requested)
 
     def start(self, image: Image) -> Scan:
         """Scan an image now. Raises UnsupportedImageType, LimitExceeded (one scan an image and day)."""
@@ -85,11 +102,12 @@ class Scans:
             raise UnsupportedImageType(
                 f"The image with digest '{image.digest}' cannot be scanned: its media type is '{image.media_type}'"
             )
+        if image.status == "ARCHIVED":
+            raise ImageArchived(f"The image with digest '{image.digest}' is archived and cannot be scanned")
         last = self._row(image)
         if last and self._clock.now() < last["requested_at"] + SCAN_INTERVAL:
             raise LimitExceeded("The scan quota per image has been exceeded. Wait and try again.")
         self.request(image.id)
-        self.run_requested()
         return self.get(image)
 
     def get(self, image: Image) -> Scan:

@@ -22,8 +22,9 @@ from ecrlab.cloud.core.errors import (
     InvalidParameter,
     LayerAlreadyExists,
 )
-from ecrlab.cloud.core.images import TAG_PATTERN, Failure, ImageId
+from ecrlab.cloud.core.image import Failure, ImageId
 from ecrlab.cloud.core.manifest import MAX_BYTES
+from ecrlab.cloud.core.pushes import TAG_PATTERN
 from ecrlab.cloud.core.repositories import Repository
 from ecrlab.cloud.distribution.errors import denied, not_authorised, refusal, response
 from ecrlab.cloud.distribution.uploads import ClientGone, receive_into
@@ -197,7 +198,7 @@ class Distribution:
 
     async def _start_upload(self, exchange: Exchange) -> Response:
         exchange.allow("InitiateLayerUpload")
-        repository = self._repository(exchange)
+        repository = self._core.templates.for_push(exchange.registry, exchange.name)
         digest = exchange.request.query_params.get("digest")
         if digest is not None:
             exchange.allow("UploadLayerPart", "CompleteLayerUpload")
@@ -279,23 +280,24 @@ class Distribution:
 
     async def _get_manifest(self, exchange: Exchange) -> Response:
         exchange.allow("BatchGetImage")
-        image = self._core.images.get(self._repository(exchange), _image_id(exchange.reference))
+        image = self._core.images.active(self._repository(exchange), _image_id(exchange.reference))
         content = self._core.images.manifest(image)
         headers = {"Docker-Content-Digest": image.digest, "Content-Length": str(len(content))}
         if exchange.request.method == "HEAD":
             return Response(headers=headers, media_type=image.media_type)
-        self._core.images.note_pull(image)
+        if not self._core.exclusions.covers(exchange.registry, exchange.principal.arn):
+            self._core.images.note_pull(image)
         return Response(content, headers=headers, media_type=image.media_type)
 
     async def _put_manifest(self, exchange: Exchange) -> Response:
         exchange.allow("PutImage")
-        repository = self._repository(exchange)
+        repository = self._core.templates.for_push(exchange.registry, exchange.name)
         image_id = _image_id(exchange.reference)
         content = await _body(exchange.request, MAX_BYTES)
         media_type = exchange.request.headers.get("content-type")
         digest = image_id.digest
         try:
-            image = self._core.images.put(repository, content, media_type=media_type, tag=image_id.tag, digest=digest)
+            image = self._core.pushes.put(repository, content, media_type=media_type, tag=image_id.tag, digest=digest)
         except ImageAlreadyExists as error:
             if error.frozen:
                 raise

@@ -6,11 +6,13 @@ import contextlib
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 SCHEMA_VERSION = 1
+
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 _SCHEMA = """
 CREATE TABLE repository (
@@ -24,6 +26,9 @@ CREATE TABLE repository (
     scan_on_push INTEGER NOT NULL,
     encryption_type TEXT NOT NULL,
     kms_key TEXT,
+    policy TEXT,
+    lifecycle_policy TEXT,
+    lifecycle_evaluated_at REAL,
     UNIQUE (account, region, name)
 );
 CREATE TABLE resource_tag (
@@ -51,6 +56,9 @@ CREATE TABLE image (
     size INTEGER NOT NULL,                 -- bytes, compressed
     pushed_at REAL NOT NULL,
     pulled_at REAL,
+    archived_at REAL,                      -- when it was last archived, or NULL
+    activated_at REAL,                     -- when it is, or will be, active again after an archive
+    is_archived INTEGER NOT NULL DEFAULT 0,
     UNIQUE (repository_id, digest)
 );
 CREATE INDEX image_by_subject ON image (repository_id, subject) WHERE subject IS NOT NULL;
@@ -78,6 +86,39 @@ CREATE TABLE scan (
     source_updated_at REAL,
     findings TEXT NOT NULL DEFAULT '[]',   -- JSON list, worst first
     problems TEXT NOT NULL DEFAULT '[]'    -- JSON list of sentences
+);
+-- What was put into a registry as a whole: its policy, rules, templates and settings, each a JSON document.
+CREATE TABLE setting (
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    PRIMARY KEY (account, region, kind, name)
+) WITHOUT ROWID;
+CREATE TABLE lifecycle_preview (
+    repository_id INTEGER PRIMARY KEY REFERENCES repository ON DELETE CASCADE,
+    policy TEXT NOT NULL,
+    results TEXT NOT NULL                  -- JSON list, in the order in which they are told
+);
+CREATE TABLE replication (
+    image_id INTEGER NOT NULL REFERENCES image ON DELETE CASCADE,
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    status TEXT NOT NULL,
+    failure_code TEXT,
+    PRIMARY KEY (image_id, account, region)
+) WITHOUT ROWID;
+-- What the lab did by itself, as EventBridge would tell it.
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time REAL NOT NULL,
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    detail_type TEXT NOT NULL,
+    detail TEXT NOT NULL                   -- JSON
 );
 """
 
@@ -109,6 +150,7 @@ class Database:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock(folder / "lock")
         self.path = folder / "registry.db"
+        self._after: list[Callable[[], None]] = []
         try:
             self._connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=512)
             self._connection.row_factory = sqlite3.Row
@@ -138,12 +180,23 @@ class Database:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
+            self._after.clear()
             # SQLite has already rolled back by itself after some errors, a full disk among them.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        after, self._after = self._after, []
+        for work in after:
+            work()
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def after_commit(self, work: Callable[[], None]) -> None:
+        """Call `work` once the transaction under way is through, or now when there is none; never after a rollback."""
+        if self._connection.in_transaction:
+            self._after.append(work)
+        else:
+            work()
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
         """Run one statement."""
         return self._connection.execute(sql, parameters)
 
@@ -151,12 +204,12 @@ class Database:
         """Run one statement for each row of parameters."""
         self._connection.executemany(sql, rows)
 
-    def one(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
+    def one(self, sql: str, parameters: Parameters = ()) -> sqlite3.Row | None:
         """Return the first row, or None."""
         row: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
         return row
 
-    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def all(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """Return every row."""
         return self._connection.execute(sql, parameters).fetchall()
 

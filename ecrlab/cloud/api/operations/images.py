@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from ecrlab.cloud.api.call import Call, write_image_id
-from ecrlab.cloud.core.errors import InvalidParameter
-from ecrlab.cloud.core.images import Failure, Image, ImageId
+from ecrlab.cloud.api.call import Call, read_image_id, write_image_id
+from ecrlab.cloud.core.errors import InvalidParameter, Validation
+from ecrlab.cloud.core.image import Failure, Image, ImageId, Status
 from ecrlab.cloud.core.pages import Page
+
+MAX_REFERRERS = 50  # items on a page of ListImageReferrers (botocore model's documentation)
 
 
 def _put(call: Call) -> dict[str, Any]:
     parameters = call.parameters
     repository = call.repository()
     tag = parameters.get("imageTag")
-    image = call.core.images.put(
+    image = call.core.pushes.put(
         repository,
         parameters["imageManifest"].encode(),
         media_type=parameters.get("imageManifestMediaType"),
@@ -27,15 +30,19 @@ def _put(call: Call) -> dict[str, Any]:
 def _batch_get(call: Call) -> dict[str, Any]:
     repository = call.repository()
     accepted = call.parameters.get("acceptedMediaTypes")
+    excluded = call.core.exclusions.covers(call.registry, call.principal.arn)
     images, failures = [], []
     for image_id in call.image_ids():
         found = call.core.images.find(repository, image_id)
         if isinstance(found, Image) and accepted and found.media_type not in accepted:
             found = Failure(image_id, "ImageNotFound", "Requested image not found")
+        if isinstance(found, Image) and found.status != "ACTIVE":
+            found = Failure(image_id, "ImageInaccessible", "Requested image is archived")
         if isinstance(found, Failure):
             failures.append(_failure(found))
         else:
-            call.core.images.note_pull(found)
+            if not excluded:
+                call.core.images.note_pull(found)
             images.append(_manifest(call, found, image_id.tag))
     return {"images": images, "failures": failures}
 
@@ -53,24 +60,52 @@ def _describe(call: Call) -> dict[str, Any]:
             raise InvalidParameter("maxResults", "cannot be given together with imageIds")
         found = [call.core.images.get(repository, image_id) for image_id in call.image_ids()]
         page = Page(list({image.id: image for image in found}.values()))
-    elif not _wants_active(call):
-        page = Page([])
     else:
         page = call.core.images.describe(
-            repository, limit=call.limit, token=call.next_token, tagged=_wants_tagged(call)
+            repository, limit=call.limit, token=call.next_token, tagged=wants_tagged(call), status=_wants_status(call)
         )
     return {"imageDetails": [_detail(image) for image in page.items], "nextToken": page.next_token}
 
 
 def _list(call: Call) -> dict[str, Any]:
     repository = call.repository()
-    page: Page[ImageId] = Page([])
-    if _wants_active(call):
-        page = call.core.images.ids(repository, limit=call.limit, token=call.next_token, tagged=_wants_tagged(call))
+    page = call.core.images.ids(
+        repository, limit=call.limit, token=call.next_token, tagged=wants_tagged(call), status=_wants_status(call)
+    )
     return {"imageIds": [write_image_id(item) for item in page.items], "nextToken": page.next_token}
 
 
+def _list_referrers(call: Call) -> dict[str, Any]:
+    limit = call.parameters.get("maxResults", MAX_REFERRERS)
+    if not 1 <= limit <= MAX_REFERRERS:
+        raise Validation(f"maxResults must be from 1 to {MAX_REFERRERS}")
+    filters = call.parameters.get("filter", {})
+    page = call.core.images.referrers(
+        call.repository(),
+        call.parameters["subjectId"]["imageDigest"],
+        limit=limit,
+        token=call.next_token,
+        artifact_types=filters.get("artifactTypes", ()),
+        status=filters.get("artifactStatus", "ACTIVE"),
+    )
+    return {"referrers": [_referrer(call, image) for image in page.items], "nextToken": page.next_token}
+
+
+def _update_storage_class(call: Call) -> dict[str, Any]:
+    image_id = read_image_id(call.parameters["imageId"])
+    image = call.core.images.get(call.repository(), image_id)
+    moved = call.core.archive.move(image, call.parameters["targetStorageClass"])
+    return {
+        "registryId": call.registry.account,
+        "repositoryName": moved.repository.name,
+        "imageId": write_image_id(ImageId(moved.digest, image_id.tag)),
+        "imageStatus": moved.status,
+    }
+
+
 OPERATIONS = {
+    "ListImageReferrers": _list_referrers,
+    "UpdateImageStorageClass": _update_storage_class,
     "PutImage": _put,
     "BatchGetImage": _batch_get,
     "BatchDeleteImage": _batch_delete,
@@ -101,7 +136,21 @@ def _detail(image: Image) -> dict[str, Any]:
         "artifactMediaType": image.artifact_type,
         "lastRecordedPullTime": image.pulled_at,
         "subjectManifestDigest": image.subject,
-        "imageStatus": "ACTIVE",
+        "imageStatus": image.status,
+        "lastArchivedAt": image.archived_at,
+        "lastActivatedAt": image.activated_at if image.status == "ACTIVE" else None,
+    }
+
+
+def _referrer(call: Call, image: Image) -> dict[str, Any]:
+    content = call.core.images.manifest(image)
+    return {
+        "digest": image.digest,
+        "mediaType": image.media_type,
+        "artifactType": image.artifact_type,
+        "size": len(content),
+        "annotations": json.loads(content).get("annotations"),
+        "artifactStatus": image.status,
     }
 
 
@@ -113,11 +162,12 @@ def _failure(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _wants_tagged(call: Call) -> bool | None:
+def wants_tagged(call: Call) -> bool | None:
+    """Return what a call's filter says of tags: True, False, or None for any."""
     status = call.parameters.get("filter", {}).get("tagStatus", "ANY")
     return {"TAGGED": True, "UNTAGGED": False, "ANY": None}[status]
 
 
-def _wants_active(call: Call) -> bool:
-    # Nothing is archived yet, so every image is active.
-    return call.parameters.get("filter", {}).get("imageStatus", "ACTIVE") in ("ACTIVE", "ANY")
+def _wants_status(call: Call) -> Status:
+    status: Status = call.parameters.get("filter", {}).get("imageStatus", "ACTIVE")
+    return status

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecrlab.cloud.api.call import Call, read_image_id, write_image_id
 from ecrlab.cloud.core.errors import RepositoryNotFound
-from ecrlab.cloud.core.images import Image, ImageId
+from ecrlab.cloud.core.image import Image, ImageId
 from ecrlab.cloud.core.pages import decode, encode
 from ecrlab.cloud.core.scans import Scan
 
@@ -55,19 +55,32 @@ def _batch_get_repository_configuration(call: Call) -> dict[str, Any]:
                 {"repositoryName": name, "failureCode": "REPOSITORY_NOT_FOUND", "failureReason": error.message}
             )
             continue
+        schedule = call.core.scanning.schedule(repository)
         configurations.append(
             {
                 "repositoryArn": repository.arn,
                 "repositoryName": name,
-                "scanOnPush": repository.scan_on_push,
-                "scanFrequency": "SCAN_ON_PUSH" if repository.scan_on_push else "MANUAL",
-                "appliedScanFilters": [],
+                "scanOnPush": schedule.on_push,
+                "scanFrequency": schedule.frequency,
+                "appliedScanFilters": [{"filter": item, "filterType": "WILDCARD"} for item in schedule.filters],
             }
         )
     return {"scanningConfigurations": configurations, "failures": failures}
 
 
+def _get_registry_configuration(call: Call) -> dict[str, Any]:
+    return {"registryId": call.registry.account, "scanningConfiguration": call.core.scanning.get(call.registry)}
+
+
+def _put_registry_configuration(call: Call) -> dict[str, Any]:
+    rules = call.parameters.get("rules", [])
+    configuration = call.core.scanning.put(call.registry, call.parameters.get("scanType"), rules)
+    return {"registryScanningConfiguration": configuration}
+
+
 OPERATIONS = {
+    "GetRegistryScanningConfiguration": _get_registry_configuration,
+    "PutRegistryScanningConfiguration": _put_registry_configuration,
     "StartImageScan": _start,
     "DescribeImageScanFindings": _describe_findings,
     "BatchGetRepositoryScanningConfiguration": _batch_get_repository_configuration,
