@@ -42,7 +42,15 @@ def private_dockerd() -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        _unmount_below(folder)
+        shutil.rmtree(folder)
+
+
+def _unmount_below(folder: Path) -> None:
+    """Dockerd leaves the network namespace of a container on the host's network mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if line.split()[1].startswith(f"{folder}/"):
+            subprocess.run(["umount", line.split()[1]], check=True)
 
 
 def _wait_until_it_answers(host: str, process: subprocess.Popen[bytes], log: Path) -> None:

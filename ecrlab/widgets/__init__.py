@@ -1,1 +1,6 @@
-"""What a learner looks at: pictures and interactive panels. The first of them come with a later issue."""
+"""What a learner looks at: pictures of the registry's parts, each with a text that says the same."""
+
+from ecrlab.widgets.anatomy import anatomy
+from ecrlab.widgets.picture import Picture
+
+__all__ = ["Picture", "anatomy"]

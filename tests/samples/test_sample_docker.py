@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from ecrlab import samples
+from tests.private_dockerd import private_dockerd
 from tests.requires import require
 
 pytestmark = pytest.mark.e2e
@@ -31,21 +30,11 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def docker() -> Iterator[Docker]:
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     require("docker")
-    require("dockerd")
-    if os.geteuid() != 0:
-        pytest.skip("only root can start a private dockerd")
-    with tempfile.TemporaryDirectory(prefix="ecrlab-") as name:  # short: a socket's path has at most 107 bytes
-        folder = Path(name)
-        host = f"unix://{folder}/s.sock"
-        options = ["--host", host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
-        networking = ["--iptables=false", "--bridge=none"]
-        with (folder / "log").open("wb") as log:
-            engine = subprocess.Popen(
-                ["dockerd", *options, *networking, "--pidfile", f"{folder}/pid"], stdout=log, stderr=log
-            )
-        environment = {**os.environ, "DOCKER_HOST": host, "DOCKER_CONFIG": f"{folder}/config"}
+    with private_dockerd() as host:
+        config = tmp_path_factory.mktemp("config")
+        environment = {**os.environ, "DOCKER_HOST": host, "DOCKER_CONFIG": str(config)}
 
         def docker(*arguments: str, stdin: bytes | None = None) -> str:
             run = subprocess.run(
@@ -54,29 +43,7 @@ def docker() -> Iterator[Docker]:
             assert run.returncode == 0, run.stderr.decode()
             return run.stdout.decode()
 
-        def answers() -> bool:
-            assert engine.poll() is None, (folder / "log").read_text()
-            return (
-                subprocess.run(["docker", "version"], env=environment, capture_output=True, check=False).returncode == 0
-            )
-
-        try:
-            wait_for(answers, "answer from dockerd")
-            yield docker
-        finally:
-            engine.terminate()
-            try:
-                engine.wait(timeout=SECONDS)
-            finally:
-                engine.kill()
-                unmount_below(folder)
-
-
-def unmount_below(folder: Path) -> None:
-    """Dockerd leaves the network namespace of a container on the host's network mounted."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        if line.split()[1].startswith(f"{folder}/"):
-            subprocess.run(["umount", line.split()[1]], check=True)
+        yield docker
 
 
 def test_when_an_archive_is_loaded_then_docker_shows_the_image(docker: Docker, sample: str) -> None:
