@@ -24,7 +24,7 @@ _REF_NOTE = "org.opencontainers.image.ref.name"
 
 
 async def load(engine: Engine, content: aiohttp.StreamReader, progress: Progress) -> None:
-    """Load every image of an archive; raises EngineError, and then nothing of it stays."""
+    """Load every image of an archive; raises EngineError, and then nothing of the image that failed stays."""
     files: Unpacked | None = None
     try:
         with ExitStack() as leases:

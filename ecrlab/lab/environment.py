@@ -95,7 +95,8 @@ def write_client_files(state: StateDir, record: Record) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
     write_private(
         state.aws / "config",
-        f"[default]\nregion = {record.region}\noutput = json\ncli_pager =\ncli_timestamp_format = iso8601\nendpoint_url = {record.endpoint}\n",
+        f"[default]\nregion = {record.region}\noutput = json\ncli_pager =\ncli_timestamp_format = iso8601\n"
+        f"endpoint_url = {record.endpoint}\n",
     )
     write_private(
         state.aws / "credentials",

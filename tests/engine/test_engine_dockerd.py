@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import docker
 import pytest
-import requests
 from docker.errors import APIError
 
 from tests.engine.conftest import RunningEngine
 from tests.engine.made import docker_archive, make
-from tests.requires import require
+from tests.private_dockerd import private_dockerd
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.DockerClient]:
+def real() -> Iterator[docker.DockerClient]:
     """A private Docker Engine with folders and a socket of its own."""
-    program = require("dockerd")
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("a private dockerd needs root on Linux")
-    folder = tmp_path_factory.mktemp("d")
-    address = f"unix://{folder}/s"
-    options = [f"--{name}={folder / name}" for name in ("data-root", "exec-root", "pidfile")]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, "--host", address, *options, "--iptables=false", "--bridge=none"], stdout=log, stderr=log
-        )
-    client = docker.DockerClient(base_url=address, version="1.41", timeout=30)
-    try:
-        deadline = time.monotonic() + 30
-        while not answers(client):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "dockerd does not answer"
-            time.sleep(0.1)
+    with private_dockerd() as host:
+        client = docker.DockerClient(base_url=host, version="1.41", timeout=30)
         yield client
-    finally:
         client.close()
-        process.terminate()
-        process.wait(20)
-
-
-def answers(client: docker.DockerClient) -> bool:
-    try:
-        return bool(client.ping())
-    except (docker.errors.DockerException, requests.RequestException):
-        return False
 
 
 def outcome(client: docker.DockerClient, ask: Any) -> tuple[int, str]:

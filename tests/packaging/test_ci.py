@@ -13,7 +13,20 @@ from tests.requires import require
 
 TOOLS = ("bash", "cat", "dirname", "grep", "mktemp", "rm", "sort", "touch", "chmod")
 IN_DEBIAN = ("bash", "dpkg", "dpkg-query", "sh")
-PROGRAMS = ("git", "dockerd", "docker", "docker-registry", "runc", "chromium", "fc-list", "fish", "ip", "ps", "unshare", "python3")
+PROGRAMS = (
+    "git",
+    "dockerd",
+    "docker",
+    "docker-registry",
+    "runc",
+    "chromium",
+    "fc-list",
+    "fish",
+    "ip",
+    "ps",
+    "unshare",
+    "python3",
+)
 
 Run = Callable[[], subprocess.CompletedProcess[str]]
 
