@@ -116,7 +116,18 @@ def environment(state: StateDir, record: Record) -> dict[str, str]:
         folder = state.jupyter / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         environ[variable] = str(folder)
+    _answer_questions(Path(environ["JUPYTER_CONFIG_DIR"]))
     return environ
+
+
+def _answer_questions(config: Path) -> None:
+    """Answer what JupyterLab would ask a new learner, news and updates; an answer that is there stays."""
+    settings = (
+        config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    )
+    if not settings.exists():
+        settings.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.write_text('{"fetchNews": "false", "checkForUpdates": false}\n')
 
 
 def run_beside(state: StateDir, record: Record, notebooks: Notebooks) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import Labs
+from tests.lab.labs import Labs
 from tests.requires import require
 
 

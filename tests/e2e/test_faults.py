@@ -20,7 +20,7 @@ from ecrlab.cloud.clock import Clock
 from ecrlab.cloud.core import Registry
 from ecrlab.cloud.identity import Principal, Tokens
 from tests.e2e.conftest import Shell
-from tests.lab.conftest import Labs, wait_until
+from tests.lab.labs import Labs, wait_until
 from tests.requires import require
 
 pytestmark = pytest.mark.e2e

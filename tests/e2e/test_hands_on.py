@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Shell
-from tests.lab.conftest import Labs
+from tests.lab.labs import Labs
 from tests.private_dockerd import private_dockerd
 
 pytestmark = pytest.mark.e2e
