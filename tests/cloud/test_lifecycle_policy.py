@@ -420,15 +420,14 @@ def damaged_policies(draw: st.DrawFn) -> Any:
         rule(draw(st.integers(1, 4)), dict(draw(selections)), dict(draw(actions)))
         for _ in range(draw(st.integers(1, 3)))
     ]
+    parts = [part for item in rules for part in (item, item["selection"], item["action"])]
     for _ in range(draw(st.integers(0, 2))):
-        target = draw(st.sampled_from([part for item in rules for part in (item, item["selection"], item["action"])]))
-        if isinstance(target, dict):
-            name = draw(st.sampled_from(sorted(target)) if target else st.just("x")) if draw(st.booleans()) else None
-            if name and draw(st.booleans()):
-                del target[name]
-                rules = [item for item in rules if item.keys() >= {"selection", "action"}] or [rule()]
-            else:
-                target[name or draw(st.text(max_size=3))] = draw(PIECES)
+        part = draw(st.sampled_from(parts))
+        name = draw(st.text(max_size=3) | st.sampled_from(sorted(part) or ["x"]))
+        if name in part and draw(st.booleans()):
+            del part[name]
+        else:
+            part[name] = draw(PIECES)
     return {"rules": rules}
 
 

@@ -105,6 +105,11 @@ def test_when_a_terminal_is_opened_then_aws_and_docker_reach_the_lab(address: st
     terminal.wait_for(state="attached")
     expect(page.locator(".jp-Terminal .xterm-screen")).to_be_visible(timeout=PATIENCE)
     terminal.focus()
+    # What is typed before the shell listens is lost, so ask until it does.
+    ready = tmp_path / "ready"
+    while not ready.exists():
+        page.keyboard.type(f"touch {ready}\n")
+        page.wait_for_timeout(500)
     page.keyboard.type(f"(aws sts get-caller-identity && docker pull -q ecrlab/simplehttp) > {done}.part 2>&1\n")
     page.keyboard.type(f"mv {done}.part {done}\n")
     for _ in range(PATIENCE // 100):
