@@ -13,6 +13,7 @@ from ecrlab.lab.errors import LabError, StateBusy
 from ecrlab.lab.state import StateDir, default_state_dir
 
 if TYPE_CHECKING:
+    from ecrlab.lab.clock import Clock
     from ecrlab.lab.jupyter import Address, Notebooks
     from ecrlab.lab.options import Options
 
@@ -244,6 +245,43 @@ def reset(
         raise LabError("Nothing was deleted.")
     for sentence in wipe(state):
         _say(sentence)
+
+
+clock = typer.Typer(help="The lab's clock: tell it, or move it forward.", add_completion=False)
+app.add_typer(clock, name="clock")
+
+
+@clock.callback(invoke_without_command=True)
+def tell_clock(context: typer.Context, state_dir: StateOption = None) -> None:
+    """Tell the lab's time."""
+    context.obj = state_dir
+    if context.invoked_subcommand is None:
+        _say(repr(_clock(state_dir)))
+
+
+@clock.command("advance")
+def advance_clock(
+    context: typer.Context,
+    step: Annotated[str, typer.Argument(help="How far: 15d, 12h, 90m, 30s or 1d12h.")],
+    state_dir: StateOption = None,
+) -> None:
+    """Move the lab's clock forward: tokens expire, lifecycle rules act, scans are due again."""
+    from ecrlab.lab.clock import parse_step
+
+    try:
+        seconds = parse_step(step).total_seconds()
+    except (ValueError, OverflowError) as error:
+        raise LabError(f"{error}.") from error
+    moved = _clock(state_dir if state_dir is not None else context.obj)
+    moved.advance(seconds=seconds)
+    _say(repr(moved))
+
+
+def _clock(state_dir: Path | None) -> Clock:
+    from ecrlab.lab.background import running
+    from ecrlab.lab.clock import Clock
+
+    return Clock(running(_state(state_dir)))
 
 
 @app.command()

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ecrlab.lab import environment as _environment
+from ecrlab.lab.clock import Clock
 from ecrlab.lab.errors import LabError, NotRunning, StartFailed, StateBusy, StateUnusable
 from ecrlab.lab.state import Record, StateDir, default_state_dir
 
 if TYPE_CHECKING:
     from docker.models.images import Image
 
-__all__ = ["Lab", "LabError", "NotRunning", "Samples", "StartFailed", "StateBusy", "StateUnusable", "open"]
+__all__ = ["Clock", "Lab", "LabError", "NotRunning", "Samples", "StartFailed", "StateBusy", "StateUnusable", "open"]
 
 
 def open(state_dir: str | Path | None = None, engine: Literal["auto", "embedded", "docker"] = "auto") -> Lab:
@@ -50,12 +51,13 @@ def open(state_dir: str | Path | None = None, engine: Literal["auto", "embedded"
 
 
 class Lab:
-    """A running lab: where it is, and the sample images."""
+    """A running lab: where it is, its clock, and the sample images."""
 
     def __init__(self, state: StateDir, record: Record) -> None:
         self._state = state
         self._record = record
         self.samples = Samples(record)
+        self.clock = Clock(record)
 
     @property
     def endpoint(self) -> str:

@@ -32,14 +32,30 @@ def reset(record: Record, timeout: float = 60.0) -> None:
         raise LabError(f"The cloud refused to reset (status {status}: {body.decode(errors='replace')[:200]}).")
 
 
-def _call(record: Record, method: str, path: str, timeout: float) -> tuple[int, bytes]:
+def clock(record: Record, advance: float | None = None, timeout: float = 60.0) -> dict[str, float]:
+    """The lab's time (``now``) and how far it is ahead (``offset``), in seconds, after a move by ``advance`` seconds.
+
+    Raises LabError when the cloud does not answer or refuses.
+    """
+    body = None if advance is None else json.dumps({"advance": advance}).encode()
+    try:
+        status, answer = _call(record, "GET" if body is None else "POST", "/_ecrlab/clock", timeout, body)
+    except OSError as error:
+        raise LabError(f"The cloud at {record.endpoint} does not answer ({error}).") from error
+    if status != 200:
+        raise LabError(f"The clock was not moved: {json.loads(answer)['message']}.")
+    told: dict[str, float] = json.loads(answer)
+    return told
+
+
+def _call(record: Record, method: str, path: str, timeout: float, body: bytes | None = None) -> tuple[int, bytes]:
     # http.client and not urllib: no proxy may come between this process and its own loopback.
     import http.client
     from urllib.parse import urlsplit
 
     connection = http.client.HTTPConnection(urlsplit(record.endpoint or "").netloc, timeout=timeout)
     try:
-        connection.request(method, path, headers={"X-Ecrlab-Token": record.control_token})
+        connection.request(method, path, body, headers={"X-Ecrlab-Token": record.control_token})
         answer = connection.getresponse()
         return answer.status, answer.read()
     except http.client.HTTPException as error:
