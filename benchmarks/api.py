@@ -4,7 +4,8 @@
 
 MiniStack is not among ecrlab's dependencies: install it into an environment of its own and name its program. The
 servers run one after the other, in turn for each round; the calls, the images and the client are the same. Prints the
-median of the rounds for each call, and the ratio of ecrlab to each peer. A call that a peer does not answer is left out.
+median of the rounds for each call, and the ratio of ecrlab to each peer. A call that a peer does not answer is left
+out.
 """
 
 from __future__ import annotations
@@ -75,15 +76,17 @@ def server(name: str, ministack: str | None) -> Iterator[str]:
         try:
             endpoint = f"http://127.0.0.1:{port}"
             fill(client(endpoint))
+            # What a server loads only when it is needed, or behind its first answers, is loaded now.
+            client(endpoint, "sts").get_caller_identity()
             yield endpoint
         finally:
             process.terminate()
             process.wait()
 
 
-def client(endpoint: str) -> Any:
+def client(endpoint: str, service: str = "ecr") -> Any:
     return boto3.client(
-        "ecr",
+        service,
         endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id=KEYS.access_key,

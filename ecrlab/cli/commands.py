@@ -285,6 +285,24 @@ def _clock(state_dir: Path | None) -> Clock:
 
 
 @app.command()
+def cost(
+    state_dir: StateOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what the registries would cost at AWS until the lab's now: storage, archive, restores, pulls."""
+    from ecrlab.lab.background import running
+    from ecrlab.lab.cost import Cost
+
+    costs = Cost.read(running(_state(state_dir)))
+    if as_json:
+        import json
+
+        _say(json.dumps(costs.values(), indent=2))
+    else:
+        _say(repr(costs))
+
+
+@app.command()
 def doctor(state_dir: StateOption = None) -> None:
     """Look for what could keep the lab from working. Exit status 1 when there is a problem."""
     from ecrlab.lab.doctor import examine

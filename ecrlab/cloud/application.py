@@ -11,6 +11,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import TypeVar
 from xml.sax.saxutils import escape
@@ -22,14 +23,16 @@ from starlette.types import Message, Receive, Scope, Send
 from ecrlab.cloud.api import Answer, Api, Context
 from ecrlab.cloud.api.adapter import error as api_error
 from ecrlab.cloud.clock import Clock
-from ecrlab.cloud.core import Core
+from ecrlab.cloud.core import Core, prices
 from ecrlab.cloud.distribution import Distribution
 from ecrlab.cloud.distribution.errors import response as distribution_error
 from ecrlab.cloud.identity import Caller, Credential, SignatureError, SignedRequest, Tokens, verify
 from ecrlab.cloud.neighbours import Neighbours
 from ecrlab.cloud.settings import Settings
 from ecrlab.cloud.storage import BlobStore, Database
+from ecrlab.cloud.upstream import World
 
+TICK = 60.0  # seconds between looks for lifecycle policies that are due
 MAX_BODY = 64 * 1024 * 1024  # bytes of an AWS call's body; a layer part has at most 20 MiB before base64
 
 _log = logging.getLogger(__name__)
@@ -46,13 +49,15 @@ class Cloud:
         tokens = Tokens(settings.folder / "token.key", clock)
         self._scanner = ThreadPoolExecutor(1, thread_name_prefix="scan")
         self._writers = ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="layer")
-        self._core = Core(database, blobs, clock, self._in_background)
-        self._api = Api(Context(self._core, tokens, endpoint, settings.uri_style))
-        self._distribution = Distribution(self._core, tokens, self._writers)
         self._administrator = settings.administrator
         self._neighbours = Neighbours(self._administrator)
+        self._core = Core(database, blobs, clock, self._in_background, World(self._neighbours.secret))
+        self._api = Api(Context(self._core, tokens, endpoint, settings.uri_style))
+        self._distribution = Distribution(self._core, tokens, self._writers)
         self._loading: asyncio.Future[None] | None = None
         self._core.scans.run_requested()
+        self._core.backfills.run_unfinished()
+        self._core.signing.run_unfinished()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what goes wrong on our side is said in the protocol of the request."""
@@ -77,6 +82,15 @@ class Cloud:
             _log.exception("%s %s", scope["method"], path)
             if not started:
                 await _fault(Request(scope), fault)(scope, receive, send)
+
+    async def keep_time(self) -> None:
+        """Apply the lifecycle policies that fall due by real time, until cancelled."""
+        while True:
+            try:
+                self._core.lifecycle.run_due()
+            except Exception:
+                _log.exception("lifecycle policies could not be applied")
+            await asyncio.sleep(TICK)
 
     def load_neighbours(self) -> None:
         """Begin to load moto in another thread."""
@@ -112,6 +126,8 @@ class Cloud:
             )
         elif scope["path"] == "/_ecrlab/clock" and request.method in ("GET", "POST"):
             answer = await self._control_clock(request)
+        elif (request.method, scope["path"]) == ("GET", "/_ecrlab/cost"):
+            answer = self._control_cost(request)
         elif (request.method, scope["path"]) == ("POST", "/_ecrlab/reset"):
             self._core.reset()
             answer = JSONResponse({"status": "ok"})
@@ -124,10 +140,27 @@ class Cloud:
         if request.method == "POST":
             try:
                 self._core.advance(float((await request.json())["advance"]))
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, OverflowError) as error:
                 return JSONResponse({"message": f"Not a step of the clock: {error}"}, 400)
         clock = self._core.clock
         return JSONResponse({"now": clock.now(), "offset": clock.offset})
+
+    def _control_cost(self, request: Request) -> Response:
+        """Tell what the registries cost; `since` and `until` in seconds since the epoch choose a period."""
+        period = {name: request.query_params.get(name) for name in ("since", "until")}
+        try:
+            chosen = {name: float(value) for name, value in period.items() if value is not None}
+            report = self._core.costs.report(**chosen)
+        except ValueError as error:
+            return JSONResponse({"message": f"Not a period: {error}"}, 400)
+        return JSONResponse(
+            {
+                **asdict(report),
+                "prices_as_of": prices.AS_OF,
+                "prices": [asdict(price) for price in prices.TABLE],
+                "notes": prices.NOTES,
+            }
+        )
 
     async def _aws(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -157,7 +190,7 @@ class Cloud:
             await _aws_answer(api_error(error.code, error.message), target)(scope, receive, send)
             return
         if operation is not None:
-            await _aws_answer(self._api.handle(operation, caller, body), target)(scope, receive, send)
+            await _aws_answer(await self._api.handle(operation, caller, body), target)(scope, receive, send)
         elif caller.service == "ecr":
             answer = api_error("UnknownOperationException", "The request names no operation of Amazon ECR")
             await _aws_answer(answer, target)(scope, receive, send)

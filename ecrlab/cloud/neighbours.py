@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from ecrlab.cloud.core.cache_errors import SecretNotFound, UnableToAccessSecret
 from ecrlab.cloud.identity import Caller, Credential, Principal
 
 ADMINISTRATOR = "administrator"
@@ -55,6 +56,25 @@ class Neighbours:
         """Whether moto answers already."""
         return self._app is not None
 
+    async def secret(self, arn: str) -> str:
+        """Return the text of a secret of the lab's Secrets Manager. Raises SecretNotFound, UnableToAccessSecret."""
+        await asyncio.to_thread(self.load)
+        from moto.secretsmanager.exceptions import ResourceNotFoundException, SecretsManagerClientError
+        from moto.secretsmanager.exceptions import SecretNotFoundException as Absent
+        from moto.secretsmanager.models import secretsmanager_backends
+
+        region, account = arn.split(":")[3:5]
+        try:
+            found = secretsmanager_backends[account][region].get_secret_value(arn, "", "AWSCURRENT")
+        except (Absent, ResourceNotFoundException, KeyError):  # a region that moto does not know is a KeyError
+            raise SecretNotFound(arn) from None
+        except SecretsManagerClientError as error:
+            raise UnableToAccessSecret(f"The secret with ARN '{arn}' cannot be read: {error.message}") from None
+        text = found.get("SecretString")
+        if not isinstance(text, str):
+            raise UnableToAccessSecret(f"The secret with ARN '{arn}' holds bytes and no text")
+        return text
+
     async def answer(self, scope: Scope, body: bytes, caller: Caller, send: Send) -> None:
         """Pass a verified request on to moto (ASGI); its body has been read already."""
         await asyncio.to_thread(self.load)
@@ -72,7 +92,9 @@ class Neighbours:
 
         administrator = self._administrator
         iam = iam_backends[administrator.principal.account]["aws"]
-        user = iam.create_user(region_name="us-east-1", user_name=ADMINISTRATOR)
+        # moto's state is the process's: another cloud in it, as tests have them, may have made the user.
+        known = [user for user in iam.users.values() if user.name == ADMINISTRATOR]
+        user = known[0] if known else iam.create_user(region_name="us-east-1", user_name=ADMINISTRATOR)
         key = user.create_access_key(prefix="AKIA")
         key.access_key_id, key.secret_access_key = administrator.access_key_id, administrator.secret_access_key
         iam.attach_user_policy("arn:aws:iam::aws:policy/AdministratorAccess", ADMINISTRATOR)

@@ -55,9 +55,10 @@ async def serve(settings: Settings, *, ready: Callable[[str], None] | None = Non
             if ready is not None:
                 ready(cloud.endpoint)
             asyncio.get_running_loop().call_later(NEIGHBOURS_AFTER, cloud.load_neighbours)
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            tasks = [asyncio.create_task(stop.wait()), asyncio.create_task(cloud.keep_time())]
+            await asyncio.wait((serving, *tasks), return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
         finally:
             server.stop()  # type: ignore[no-untyped-call]
             await serving

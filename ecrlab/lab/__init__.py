@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ecrlab.lab import environment as _environment
 from ecrlab.lab.clock import Clock
+from ecrlab.lab.cost import Cost
 from ecrlab.lab.errors import LabError, NotRunning, StartFailed, StateBusy, StateUnusable
 from ecrlab.lab.state import Record, StateDir, default_state_dir
 
 if TYPE_CHECKING:
     from docker.models.images import Image
 
-__all__ = ["Clock", "Lab", "LabError", "NotRunning", "Samples", "StartFailed", "StateBusy", "StateUnusable", "open"]
+__all__ = [
+    "Clock",
+    "Cost",
+    "Lab",
+    "LabError",
+    "NotRunning",
+    "Samples",
+    "StartFailed",
+    "StateBusy",
+    "StateUnusable",
+    "open",
+]
 
 
 def open(state_dir: str | Path | None = None, engine: Literal["auto", "embedded", "docker"] = "auto") -> Lab:
@@ -51,7 +64,7 @@ def open(state_dir: str | Path | None = None, engine: Literal["auto", "embedded"
 
 
 class Lab:
-    """A running lab: where it is, its clock, and the sample images."""
+    """A running lab: where it is, its clock, its costs, and the sample images."""
 
     def __init__(self, state: StateDir, record: Record) -> None:
         self._state = state
@@ -94,6 +107,14 @@ class Lab:
     def environment(self) -> dict[str, str]:
         """The variables that point aws, boto3 and docker at this lab; they hold the administrator's secret key."""
         return _environment.variables(self._state, self._record)
+
+    def cost(self, since: datetime | None = None, until: datetime | None = None) -> Cost:
+        """What the registries would cost at AWS, by repository; follows the lab's clock.
+
+        By default since the first image and until now. Raises LabError for a period that is none or not over yet, or
+        when the lab does not answer; ValueError for times without a time zone.
+        """
+        return Cost.read(self._record, since, until)
 
     def stop(self) -> None:
         """End the lab; what was pushed is there again at the next start."""

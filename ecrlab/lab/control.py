@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ecrlab.lab.errors import LabError
@@ -45,6 +46,23 @@ def clock(record: Record, advance: float | None = None, timeout: float = 60.0) -
     if status != 200:
         raise LabError(f"The clock was not moved: {json.loads(answer)['message']}.")
     told: dict[str, float] = json.loads(answer)
+    return told
+
+
+def cost(record: Record, period: Mapping[str, float], timeout: float = 60.0) -> dict[str, Any]:
+    """What the registries cost, in all or between ``since`` and ``until`` (seconds since the epoch).
+
+    Raises LabError when the cloud does not answer, or ``period`` is none.
+    """
+    from urllib.parse import urlencode
+
+    try:
+        status, answer = _call(record, "GET", f"/_ecrlab/cost?{urlencode(period)}", timeout)
+    except OSError as error:
+        raise LabError(f"The cloud at {record.endpoint} does not answer ({error}).") from error
+    if status != 200:
+        raise LabError(f"The cloud does not tell the costs (status {status}: {answer.decode(errors='replace')[:200]}).")
+    told: dict[str, Any] = json.loads(answer)
     return told
 
 

@@ -50,8 +50,21 @@ def test_when_a_part_in_the_middle_is_small_then_it_is_refused(repository: Repos
     upload = {"repositoryName": repository.name}
     upload["uploadId"] = ecr.initiate_layer_upload(**upload)["uploadId"]
     ecr.upload_layer_part(**upload, **part(0, b"small"))
+    ecr.upload_layer_part(**upload, **part(5, b"more"))
+    # botocore's model lists this error for CompleteLayerUpload alone.
     with pytest.raises(ecr.exceptions.LayerPartTooSmallException):
-        ecr.upload_layer_part(**upload, **part(5, b"more"))
+        ecr.complete_layer_upload(**upload, layerDigests=[sha256(b"smallmore")])
+
+
+@pytest.mark.parametrize("digest", ["sha256:12", "shake_128:00", "nothing:ab", f"sha256:{'A' * 64}"])
+def test_when_it_is_no_digest_then_the_upload_stays_as_it_was(repository: Repository, digest: str) -> None:
+    ecr = repository.ecr
+    upload = {"repositoryName": repository.name}
+    upload["uploadId"] = ecr.initiate_layer_upload(**upload)["uploadId"]
+    ecr.upload_layer_part(**upload, **part(0, b"content"))
+    with pytest.raises(ecr.exceptions.InvalidParameterException, match="layerDigests"):
+        ecr.complete_layer_upload(**upload, layerDigests=[digest])
+    assert ecr.complete_layer_upload(**upload, layerDigests=[sha256(b"content")])["layerDigest"] == sha256(b"content")
 
 
 def test_when_the_bytes_have_another_digest_then_there_is_no_layer(repository: Repository) -> None:

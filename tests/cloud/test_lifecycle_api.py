@@ -203,13 +203,14 @@ def test_when_a_preview_is_filtered_then_only_what_is_asked_for_is_listed(reposi
     pushed(repository, "newest", "v2")
     text = lifecycle(rule(1, "imageCountMoreThan", 1))
     repository.ecr.start_lifecycle_policy_preview(repositoryName=repository.name, lifecyclePolicyText=text)
-    for parameters, expected in [
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"filter": {"tagStatus": "TAGGED"}}, [tagged]),
         ({"filter": {"tagStatus": "UNTAGGED"}}, [untagged]),
         ({"filter": {"tagStatus": "ANY"}}, [tagged, untagged]),
         ({"imageIds": [{"imageTag": "v1"}]}, [tagged]),
         ({"imageIds": [{"imageDigest": untagged}, {"imageTag": "v2"}]}, [untagged]),
-    ]:
+    ]
+    for parameters, expected in cases:
         results = preview(repository, **parameters)["previewResults"]
         assert [result["imageDigest"] for result in results] == expected
     # [D] model: imageIds go with neither maxResults nor nextToken.
@@ -224,9 +225,7 @@ def test_when_a_preview_is_filtered_then_only_what_is_asked_for_is_listed(reposi
 
 
 def test_when_a_preview_page_is_too_long_then_the_bound_is_named(repository: Repository) -> None:
-    code, message = refusal(
-        repository.ecr.get_lifecycle_policy_preview, repositoryName=repository.name, maxResults=101
-    )
+    code, message = refusal(repository.ecr.get_lifecycle_policy_preview, repositoryName=repository.name, maxResults=101)
     assert code == "InvalidParameterException"
     assert "less than or equal to 100" in message
 
@@ -325,7 +324,7 @@ def test_when_an_image_was_archived_long_enough_then_a_rule_may_expire_it(app: R
     )
     advance(app.cloud, days=2)
     assert len(digests(app, "ARCHIVED")) == 1
-    advance(app.cloud, days=89)
+    advance(app.cloud, days=88)
     assert len(digests(app, "ARCHIVED")) == 1
     advance(app.cloud, days=2)
     assert digests(app, "ANY") == set()
@@ -380,3 +379,15 @@ def test_when_the_cloud_starts_again_then_policy_preview_and_evaluation_are_ther
         assert [result["appliedRulePriority"] for result in answer["previewResults"]] == [3]
         advance(cloud, days=2)
         assert ecr.describe_images(repositoryName="app")["imageDetails"] == []
+
+
+def test_when_months_pass_in_one_step_then_each_days_run_builds_on_the_one_before(app: Repository) -> None:
+    """Archived on the second day, and expired once 90 days in the archive are over."""
+    pushed(app, "in one step", "v1")
+    put(
+        app,
+        rule(1, "sinceImagePushed", 1, action="transition"),
+        rule(2, "sinceImageTransitioned", 90, storageClass="archive"),
+    )
+    advance(app.cloud, days=200)
+    assert digests(app, "ANY") == set()

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ecrlab.cloud.api import model
-from ecrlab.cloud.api.call import Call, Context
-from ecrlab.cloud.api.operations import images, layers, lifecycle, policies, registry, repositories, scans, templates
+from ecrlab.cloud.api.call import Call, Context, Operation
+from ecrlab.cloud.api.operations import (
+    backfills,
+    cache,
+    images,
+    layers,
+    lifecycle,
+    policies,
+    registry,
+    repositories,
+    scans,
+    signing,
+    templates,
+)
 from ecrlab.cloud.core import Registry
 from ecrlab.cloud.core.errors import EcrError, InvalidParameter
 from ecrlab.cloud.identity import Caller, Denied, authorise
-
-Operation = Callable[[Call], dict[str, Any]]
 
 OPERATIONS: dict[str, Operation] = {
     **repositories.OPERATIONS,
@@ -26,9 +34,12 @@ OPERATIONS: dict[str, Operation] = {
     **policies.OPERATIONS,
     **templates.OPERATIONS,
     **registry.OPERATIONS,
+    **cache.OPERATIONS,
+    **signing.OPERATIONS,
+    **backfills.OPERATIONS,
 }
 
-_log = logging.getLogger(__name__)
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Api:
         prefix, _, operation = target.partition(".")
         return operation if prefix == model.ecr().target_prefix else None
 
-    def handle(self, operation: str, caller: Caller, body: bytes) -> Answer:
+    async def handle(self, operation: str, caller: Caller, body: bytes) -> Answer:
         """Answer a call. Never raises for what the caller did: a refusal is an answer."""
         ecr = model.ecr()
         if operation not in ecr.operations:
@@ -66,7 +77,10 @@ class Api:
             call = Call(self._context, caller.principal, Registry(account, caller.region), parameters)
             for resource in _resources(call):
                 authorise(caller.principal, f"ecr:{operation}", resource)
-            return Answer(200, _encode(ecr.write(operation, run(call))))
+            result = run(call)
+            if not isinstance(result, dict):
+                result = await result
+            return Answer(200, _encode(ecr.write(operation, result)))
         except Denied as refusal:
             return error("AccessDeniedException", str(refusal))
         except EcrError as refusal:
@@ -90,4 +104,4 @@ def _resources(call: Call) -> list[str]:
 
 
 def _encode(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return _to_json(value).encode()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ecrlab.cloud.core import Core, Registry
 from ecrlab.cloud.core.image import ImageId
 from ecrlab.cloud.core.repositories import Repository
-from ecrlab.cloud.identity import Principal, Tokens
+from ecrlab.cloud.identity import Principal, Tokens, authorise
 
 UriStyle = Literal["aws", "loopback"]
 DEFAULT_PAGE = 100  # items, where the caller names no maxResults (botocore model)
@@ -53,6 +54,11 @@ class Call:
         """The token of the page that is asked for."""
         return self.parameters.get("nextToken")
 
+    def allow(self, *actions: str) -> None:
+        """Return when the caller may do all of these too to the repository that the call names. Raises Denied."""
+        for action in actions:
+            authorise(self.principal, f"ecr:{action}", self.registry.arn(self.parameters["repositoryName"]))
+
     def repository(self) -> Repository:
         """Return the repository that the call names. Raises RepositoryNotFound."""
         return self.core.repositories.get(self.registry, self.parameters["repositoryName"])
@@ -60,6 +66,10 @@ class Call:
     def image_ids(self) -> list[ImageId]:
         """Return the images that the call names."""
         return [read_image_id(item) for item in self.parameters.get("imageIds", ())]
+
+
+# Those that ask an upstream registry are awaited.
+Operation = Callable[[Call], dict[str, Any] | Awaitable[dict[str, Any]]]
 
 
 def read_image_id(value: dict[str, str]) -> ImageId:

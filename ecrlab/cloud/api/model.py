@@ -7,7 +7,6 @@ is: botocore's own classes would take most of the time in which the cloud has to
 from __future__ import annotations
 
 import base64
-import binascii
 import gzip
 import importlib.util
 import json
@@ -17,9 +16,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ecrlab.cloud.api.writer import Writers
 from ecrlab.cloud.core.errors import EcrError, InvalidParameter, Validation
 
 Shape = Mapping[str, Any]
+
+# Patterns of the model that cost Python time exponential in the text, each with a linear one for the same texts.
+_LINEAR = {
+    r"^[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*$": r"[a-z0-9*](?:[._\-/]?[a-z0-9*])*",
+}
 
 
 class SerializationError(EcrError):
@@ -35,6 +40,7 @@ class Model:
         self.target_prefix: str = document["metadata"]["targetPrefix"]
         self.operations: dict[str, Shape] = document["operations"]
         self._shapes: dict[str, Shape] = document["shapes"]
+        self._writers = Writers(self._shapes)
 
     def errors(self, operation: str) -> set[str]:
         """Return the error classes that an operation may answer."""
@@ -64,7 +70,9 @@ class Model:
 
         Raises TypeError for a member that the model does not know.
         """
-        written: dict[str, Any] = self._write(self.operations[operation]["output"]["shape"], result)
+        write = self._writers.of(self.operations[operation]["output"]["shape"])
+        assert write is not None  # an output is a structure
+        written: dict[str, Any] = write(result)
         return written
 
     def _read(self, name: str, value: Any, path: str) -> Any:
@@ -85,7 +93,7 @@ class Model:
             case "blob":
                 try:
                     content = base64.b64decode(_expect(str, value, path), validate=True)
-                except binascii.Error:
+                except ValueError:  # not base64, or not even ASCII
                     raise SerializationError(f"The value at '{path}' is not valid base64") from None
                 _check_length(shape, content, path)
                 return content
@@ -112,28 +120,10 @@ class Model:
             if name in members and item is not None
         }
 
-    def _write(self, name: str, value: Any) -> Any:
-        shape = self._shapes[name]
-        match shape["type"]:
-            case "structure":
-                unknown = value.keys() - shape["members"].keys()
-                if unknown:
-                    raise TypeError(f"{name} has no members {sorted(unknown)}")
-                return {
-                    member: self._write(shape["members"][member]["shape"], item)
-                    for member, item in value.items()
-                    if item is not None
-                }
-            case "list":
-                return [self._write(shape["member"]["shape"], item) for item in value]
-            case "map":
-                return {key: self._write(shape["value"]["shape"], item) for key, item in value.items()}
-            case "blob":
-                return base64.b64encode(value).decode()
-            case "timestamp":
-                return round(value, 3)  # AWS tells milliseconds
-            case _:
-                return value
+
+def matches(pattern: str, text: str) -> bool:
+    """Tell whether the whole text satisfies a pattern of the model."""
+    return re.fullmatch(_LINEAR.get(pattern, pattern), text) is not None
 
 
 @cache
@@ -163,7 +153,7 @@ def _check_string(shape: Shape, value: str, path: str) -> str:
     if "enum" in shape and value not in shape["enum"]:
         raise InvalidParameter(path, f"Member must satisfy enum value set: [{', '.join(shape['enum'])}]")
     # The length is checked first: it bounds what a pattern may cost.
-    if "pattern" in shape and not re.fullmatch(shape["pattern"], value):
+    if "pattern" in shape and not matches(shape["pattern"], value):
         raise InvalidParameter(path, f"must satisfy regular expression '{shape['pattern']}'")
     return value
 

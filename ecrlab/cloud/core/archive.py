@@ -7,6 +7,7 @@ from ecrlab.cloud.core.errors import StorageClassUpdateNotSupported
 from ecrlab.cloud.core.events import Events
 from ecrlab.cloud.core.image import Image
 from ecrlab.cloud.core.images import Images
+from ecrlab.cloud.core.pushes import Pushes
 from ecrlab.cloud.storage import Database
 
 RESTORE_TIME = 20 * 60  # seconds of the lab's clock from a restore until the image is active
@@ -15,10 +16,11 @@ RESTORE_TIME = 20 * 60  # seconds of the lab's clock from a restore until the im
 class Archive:
     """Moves images between the storage classes STANDARD and ARCHIVE."""
 
-    def __init__(self, database: Database, clock: Clock, images: Images, events: Events) -> None:
+    def __init__(self, database: Database, clock: Clock, images: Images, pushes: Pushes, events: Events) -> None:
         self._database = database
         self._clock = clock
         self._images = images
+        self._pushes = pushes
         self._events = events
 
     def move(self, image: Image, storage_class: str) -> Image:
@@ -39,12 +41,17 @@ class Archive:
         return self._images.again(image)
 
     def apply(self, image: Image, *, by: str | None = None) -> None:
-        """Archive an image, and with an index the images that it names."""
+        """Archive an image, and with an index the images that it names and no other active index needs."""
         with self._database.transaction():
             for digest in self._images.family(image):
                 self._database.execute(
-                    "UPDATE image SET is_archived = 1, archived_at = ? WHERE repository_id = ? AND digest = ?",
-                    (self._clock.now(), image.repository.id, digest),
+                    # A restore that is not through yet never was.
+                    "UPDATE image SET is_archived = 1, archived_at = ?1, activated_at ="
+                    " iif(activated_at > ?1, NULL, activated_at) WHERE repository_id = ?2 AND digest = ?3"
+                    " AND (digest = ?4 OR NOT EXISTS (SELECT 1 FROM reference JOIN image AS parent"
+                    " ON parent.id = reference.image_id WHERE reference.kind = 'image' AND reference.digest = ?3"
+                    " AND parent.repository_id = ?2 AND NOT parent.is_archived))",
+                    (self._clock.now(), image.repository.id, digest, image.digest),
                 )
         self._events.image_action(image, "ARCHIVE", by=by)
 
@@ -55,4 +62,6 @@ class Archive:
                     "UPDATE image SET is_archived = 0, activated_at = ? WHERE repository_id = ? AND digest = ?",
                     (self._clock.now() + RESTORE_TIME, image.repository.id, digest),
                 )
+            # A restored image counts as newly pushed: it is scanned and replicated (ecr-semantics section 18).
+            self._pushes.again(image)
         self._events.image_action(image, "ACTIVATE")

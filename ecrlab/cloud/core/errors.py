@@ -337,3 +337,35 @@ class ExclusionAlreadyExists(EcrError):
     """The principal is excluded already."""
 
     code = "ExclusionAlreadyExistsException"
+
+
+class SigningConfigurationNotFound(EcrError):
+    """The registry has no signing configuration."""
+
+    code = "SigningConfigurationNotFoundException"
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"Signing configuration does not exist in the registry with id '{account}'")
+
+
+class BackfillNotFound(EcrError):
+    """The registry has no such replication backfill, or has it no longer."""
+
+    code = "ReplicationBackfillNotFoundException"
+
+    def __init__(self, backfill_id: str, account: str) -> None:
+        super().__init__(
+            f"The replication backfill with id '{backfill_id}' does not exist in the registry with id '{account}'"
+        )
+
+
+class BackfillInProgress(EcrError):
+    """Another backfill to the same region has not ended."""
+
+    code = "ReplicationBackfillInProgressException"
+
+
+class BackfillInvalidStatus(EcrError):
+    """The backfill is not in progress."""
+
+    code = "ReplicationBackfillInvalidStatusException"

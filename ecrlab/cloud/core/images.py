@@ -176,7 +176,8 @@ class Images:
         """Return the repository's tags, in their order."""
         after = decode(token, (str,)) or [""]
         rows = self._database.all(
-            "SELECT name FROM tag WHERE repository_id = ? AND name > ? ORDER BY name LIMIT ?",
+            "SELECT name FROM tag JOIN image ON image.id = image_id"
+            " WHERE tag.repository_id = ? AND name > ? AND NOT is_archived ORDER BY name LIMIT ?",
             (repository.id, after[0], limit + 1),
         )
         return page([row["name"] for row in rows], limit, lambda name: [name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecrlab.cloud.core.account_settings import BLOB_MOUNTING, AccountSettings
 from ecrlab.cloud.core.errors import (
     EmptyUpload,
     InvalidLayer,
@@ -13,6 +14,7 @@ from ecrlab.cloud.core.errors import (
     LayerInaccessible,
     LayerNotFound,
     LayerPartTooSmall,
+    RepositoryNotFound,
     UploadNotFound,
 )
 from ecrlab.cloud.core.repositories import Repositories, Repository
@@ -35,16 +37,20 @@ class Layer:
 class _Pending:
     upload: Upload
     repository_id: int
-    small_part: bool = False
+    ends_small: bool = False
+    has_small_part: bool = False
 
 
 class Layers:
     """The layers of every repository, and the uploads under way."""
 
-    def __init__(self, database: Database, blobs: BlobStore, repositories: Repositories) -> None:
+    def __init__(
+        self, database: Database, blobs: BlobStore, repositories: Repositories, account_settings: AccountSettings
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._repositories = repositories
+        self._account_settings = account_settings
         self._uploads: dict[str, _Pending] = {}
 
     def start(self, repository: Repository) -> Upload:
@@ -60,7 +66,7 @@ class Layers:
     def write_part(self, repository: Repository, upload_id: str, first: int, last: int, content: bytes) -> Upload:
         """Append bytes `first` to `last`, both counted, to an upload.
 
-        Raises InvalidLayerPart, LayerPartTooSmall, UploadNotFound, OSError (a full disk).
+        Raises InvalidLayerPart, UploadNotFound, OSError (a full disk).
         """
         pending = self._pending(repository, upload_id)
         upload = pending.upload
@@ -73,24 +79,27 @@ class Layers:
                 uploadId=upload_id,
                 lastValidByteReceived=max(upload.size - 1, 0),
             )
-        if pending.small_part:
-            raise LayerPartTooSmall(f"Only the last part of a layer may have less than {MIN_PART_SIZE} bytes")
         upload.write([content])
         upload.parts += 1
-        pending.small_part = len(content) < MIN_PART_SIZE
+        pending.has_small_part |= pending.ends_small
+        pending.ends_small = len(content) < MIN_PART_SIZE
         return upload
 
     def complete(self, repository: Repository, upload_id: str, digest: str) -> Layer:
         """Make an upload a layer of its repository.
 
-        Raises UploadNotFound, EmptyUpload, InvalidLayer (the bytes have another digest), LayerAlreadyExists, OSError.
+        Raises UploadNotFound, EmptyUpload, LayerPartTooSmall (of a part before the last), InvalidLayer (the bytes have
+        another digest), LayerAlreadyExists, OSError.
         The upload is gone afterwards, whatever the outcome, but for EmptyUpload.
         """
-        upload = self.upload(repository, upload_id)
+        pending = self._pending(repository, upload_id)
+        upload = pending.upload
         if upload.size == 0:
             raise EmptyUpload(f"The upload with id '{upload_id}' has no bytes")
         del self._uploads[upload_id]
         try:
+            if pending.has_small_part:
+                raise LayerPartTooSmall(f"Only the last part of a layer may have less than {MIN_PART_SIZE} bytes")
             found = upload.digest(digest.partition(":")[0])
             if found != digest:
                 raise InvalidLayer(
@@ -109,6 +118,33 @@ class Layers:
             raise
         return Layer(digest, upload.size, self._blobs.path(digest))
 
+    def mount(self, repository: Repository, digest: str, source_name: str) -> Layer | None:
+        """Let a repository see a layer of another one of its registry, without an upload (ecr-semantics section 16).
+
+        Returns None where ECR does not mount and the client has to upload: the account setting BLOB_MOUNTING is not
+        ENABLED, the source is absent or encrypted otherwise, or no manifest pushed to it references the layer (what
+        pull through cache brought does not count).
+        """
+        if self._account_settings.get(repository.registry, BLOB_MOUNTING) != "ENABLED":
+            return None
+        try:
+            source = self._repositories.get(repository.registry, source_name)
+        except RepositoryNotFound:
+            return None
+        if (source.encryption_type, source.kms_key) != (repository.encryption_type, repository.kms_key):
+            return None
+        row = self._database.one(
+            "SELECT layer.size FROM layer JOIN reference ON reference.digest = layer.digest AND kind = 'layer'"
+            " JOIN image ON image.id = reference.image_id AND image.repository_id = layer.repository_id"
+            " WHERE layer.repository_id = ? AND layer.digest = ?"
+            " AND image.id NOT IN (SELECT image_id FROM cached_image)",
+            (source.id, digest),
+        )
+        if row is None:
+            return None
+        self._link(repository, digest, row["size"])
+        return Layer(digest, row["size"], self._blobs.path(digest))
+
     def cancel(self, repository: Repository, upload_id: str) -> None:
         """Give an upload up. Raises UploadNotFound."""
         self._pending(repository, upload_id)
@@ -125,6 +161,15 @@ class Layers:
             "SELECT size FROM layer WHERE repository_id = ? AND digest = ?", (repository.id, digest)
         )
         return Layer(digest, row["size"], self._blobs.path(digest)) if row else None
+
+    def is_archived(self, repository: Repository, digest: str) -> bool:
+        """Tell whether images of the repository need a layer, and all of them are archived."""
+        row = self._database.one(
+            "SELECT min(is_archived) AS archived FROM reference JOIN image ON image.id = reference.image_id"
+            " WHERE reference.digest = ? AND reference.kind = 'layer' AND image.repository_id = ?",
+            (digest, repository.id),
+        )
+        return row is not None and row["archived"] == 1
 
     def path(self, digest: str) -> Path:
         """Return where the bytes of a layer are, or would be. Raises ValueError when it is not a digest."""

@@ -64,6 +64,8 @@ class LifecyclePolicies:
         """Remove a repository's policy and return what `get` does. Raises LifecyclePolicyNotFound."""
         found = self.get(repository)
         self._repositories.set_texts(repository, lifecycle_policy=None)
+        # When this policy was evaluated says nothing of the next one.
+        self._database.execute("UPDATE repository SET lifecycle_evaluated_at = NULL WHERE id = ?", (repository.id,))
         return found
 
     def start_preview(self, repository: Repository, text: str | None) -> str:

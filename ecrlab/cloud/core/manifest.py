@@ -23,6 +23,7 @@ IMAGE_CONFIGS = frozenset(
     {"application/vnd.docker.container.image.v1+json", "application/vnd.oci.image.config.v1+json"}
 )
 
+MAX_MEDIA_TYPE = 255  # characters: RFC 6838, and botocore model, ArtifactType
 MAX_BYTES = 4 * 1024 * 1024  # botocore model, ImageManifest: 4,194,304
 
 
@@ -97,7 +98,10 @@ def parse(content: bytes, media_type: str | None = None) -> Manifest:
         layers = _descriptors(document.get("layers"))
     subject = document.get("subject")
     artifact_type = document.get("artifactType")
-    if artifact_type is not None and not _is_text(artifact_type):
+    if artifact_type not in (None, "") and not _is_media_type(artifact_type):
+        raise _invalid("Invalid JSON syntax")
+    annotations = document.get("annotations")
+    if annotations is not None and not _is_text_map(annotations):
         raise _invalid("Invalid JSON syntax")
     return Manifest(
         content=content,
@@ -122,7 +126,7 @@ def _descriptor(value: Any) -> Descriptor:
         raise _invalid("Invalid JSON syntax")
     media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
     if (
-        not _is_text(media_type)
+        not _is_media_type(media_type)
         or ";" in media_type
         or not isinstance(digest, str)
         or not is_digest(digest)
@@ -134,9 +138,17 @@ def _descriptor(value: Any) -> Descriptor:
     return Descriptor(media_type, digest, size)
 
 
+def _is_media_type(value: Any) -> TypeGuard[str]:
+    return _is_text(value) and 1 <= len(value) <= MAX_MEDIA_TYPE
+
+
 def _is_text(value: Any) -> TypeGuard[str]:
     # JSON can write half of a surrogate pair, which no database and no answer can.
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _is_text_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, (*value, *value.values())))
 
 
 def _invalid(constraint: str) -> InvalidParameter:

@@ -54,6 +54,12 @@ class Pushes:
         """Have `follower` told of each push that brings something, within its transaction."""
         self._followers.append(follower)
 
+    def again(self, image: Image) -> None:
+        """Tell the followers of an image that came back, as if it had been pushed now."""
+        manifest = parse(self._images.manifest(image), image.media_type)
+        for tag in image.tags or (None,):
+            self._tell(Push(image, manifest, tag, is_new=True, is_copy=False))
+
     def put(
         self,
         repository: Repository,
@@ -87,16 +93,23 @@ class Pushes:
                 raise ImageTagAlreadyExists(tag, repository.name)
             image_id = known["id"] if known else self._insert(repository, manifest)
             if known and known["is_archived"]:
-                self._database.execute(
-                    "UPDATE image SET is_archived = 0, activated_at = ? WHERE id = ?", (self._clock.now(), image_id)
-                )
+                self._activate(self._images.get(repository, ImageId(digest=manifest.digest)))
             if tag is not None and tagged != manifest.digest:
                 self._tag(repository, image_id, tag)
             image = self._images.get(repository, ImageId(digest=manifest.digest))
-            push = Push(image, manifest, tag, known is None or bool(known["is_archived"]), is_copy)
-            for follower in self._followers:
-                follower(push)
+            self._tell(Push(image, manifest, tag, known is None or bool(known["is_archived"]), is_copy))
         return image
+
+    def _tell(self, push: Push) -> None:
+        for follower in self._followers:
+            follower(push)
+
+    def _activate(self, image: Image) -> None:
+        """Take an image out of the archive, and with an index the images that it names: it is of no use without."""
+        self._database.executemany(
+            "UPDATE image SET is_archived = 0, activated_at = ? WHERE repository_id = ? AND digest = ? AND is_archived",
+            [(self._clock.now(), image.repository.id, digest) for digest in self._images.family(image)],
+        )
 
     def _insert(self, repository: Repository, manifest: Manifest) -> int:
         account = repository.registry.account

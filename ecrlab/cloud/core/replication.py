@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,14 @@ class Status:
     destination: Registry
     status: str
     failure_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a copy went: a failure's code, and for an index those of its images, each once; None without."""
+
+    failure_code: str | None
+    sub_image_failure_codes: Sequence[str] | None
 
 
 class Replication:
@@ -75,25 +83,41 @@ class Replication:
         """Copy what was pushed to where the registry's rules say; a copy is not copied on."""
         if push.is_copy:
             return
-        for destination in self._destinations_of(push.image.repository):
-            failure_code = None
-            try:
-                self._copy(push.image, push.tag, destination)
-            except EcrError as error:
-                failure_code = error.code
-            self._database.execute(
-                "INSERT OR REPLACE INTO replication (image_id, account, region, status, failure_code)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (
-                    push.image.id,
-                    destination.account,
-                    destination.region,
-                    "FAILED" if failure_code else "COMPLETE",
-                    failure_code,
-                ),
-            )
+        for destination in self.destinations(push.image.repository):
+            self.replicate(push.image, push.tag, destination)
 
-    def _copy(self, image: Image, tag: str | None, destination: Registry) -> None:
+    def destinations(self, repository: Repository) -> list[Registry]:
+        """Return where the registry's rules have a repository copied to."""
+        rules = self.get(repository.registry)["rules"]
+        matching = (rule for rule in rules if _matches(rule, repository.name))
+        return list(dict.fromkeys(destination for rule in matching for destination in _destinations(rule)))
+
+    def all_destinations(self, registry: Registry) -> set[Registry]:
+        """Return the destinations of all rules."""
+        return {destination for rule in self.get(registry)["rules"] for destination in _destinations(rule)}
+
+    def replicate(self, image: Image, tag: str | None, destination: Registry) -> Outcome:
+        """Copy an image under one of its tags to one destination, and remember how it went."""
+        failure_code = None
+        sub_codes: list[str] = []
+        try:
+            self._copy(image, tag, destination, sub_codes)
+        except EcrError as error:
+            failure_code = error.code
+        self._database.execute(
+            "INSERT OR REPLACE INTO replication (image_id, account, region, status, failure_code)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (
+                image.id,
+                destination.account,
+                destination.region,
+                "FAILED" if failure_code else "COMPLETE",
+                failure_code,
+            ),
+        )
+        return Outcome(failure_code, list(dict.fromkeys(sub_codes)) if image.is_index else None)
+
+    def _copy(self, image: Image, tag: str | None, destination: Registry, sub_codes: list[str]) -> None:
         if destination.account != image.repository.registry.account:
             # The destination's registry policy has to allow it, and policies are not evaluated yet.
             raise AccessDenied(f"The registry policy of {destination.account} does not allow ecr:ReplicateImage")
@@ -105,7 +129,13 @@ class Replication:
         )
         for digest in reversed(self._images.family(image)):  # the images of an index before the index
             member = self._images.get(image.repository, ImageId(digest))
-            self._place(member, tag if digest == image.digest else None, target)
+            if digest == image.digest:
+                self._place(member, tag, target)
+                continue
+            try:
+                self._place(member, None, target)
+            except EcrError as error:  # the index will be refused for lack of it
+                sub_codes.append(error.code)
 
     def _place(self, image: Image, tag: str | None, target: Repository) -> None:
         content = self._images.manifest(image)
@@ -116,11 +146,6 @@ class Replication:
         except ImageTagAlreadyExists:
             # The image arrives, the tag that may not move is dropped.
             self._place(image, None, target)
-
-    def _destinations_of(self, repository: Repository) -> list[Registry]:
-        rules = self.get(repository.registry)["rules"]
-        matching = (rule for rule in rules if _matches(rule, repository.name))
-        return list(dict.fromkeys(destination for rule in matching for destination in _destinations(rule)))
 
 
 class AccessDenied(EcrError):

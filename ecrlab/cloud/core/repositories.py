@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from ecrlab.cloud.storage import Database
 
 MAX_REPOSITORIES = 100_000  # per registry: UG/service-quotas
 MAX_RESOURCE_TAGS = 50
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+NAME_PATTERN = rf"{_PART}(\/{_PART})*"  # botocore model, RepositoryName
+_NAME_LENGTHS = range(2, 257)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,16 @@ class Repositories:
 
         Raises RepositoryAlreadyExists, InvalidParameter, LimitExceeded, TooManyTags, InvalidTag.
         """
+        # The API has checked the name against its model; a push that creates a repository has not.
+        if len(name) not in _NAME_LENGTHS or not re.fullmatch(NAME_PATTERN, name):
+            raise InvalidParameter("repositoryName", f"must satisfy regular expression '{NAME_PATTERN}'")
         mutability.validate(tag_mutability, mutability_filters)
         if encryption_type == "AES256" and kms_key is not None:
             raise InvalidParameter("encryptionConfiguration", "kmsKey can only be given with KMS or KMS_DSSE")
         if encryption_type != "AES256" and kms_key is None:
             # AWS shows the key it manages itself, whose id nobody chooses: one id for each registry.
             kms_key = f"arn:aws:kms:{registry.region}:{registry.account}:key/00000000-0000-4000-8000-{registry.account}"
-        _check_tags(tags or {})
+        check_tags(tags or {})
         with self._database.transaction():
             if self._row(registry, name):
                 raise RepositoryAlreadyExists(name, registry.account)
@@ -178,7 +185,7 @@ class Repositories:
 
     def tag(self, repository: Repository, tags: Mapping[str, str]) -> None:
         """Add resource tags, or change their values. Raises TooManyTags, InvalidTag."""
-        _check_tags(tags)
+        check_tags(tags)
         if len(self.tags(repository).keys() | tags.keys()) > MAX_RESOURCE_TAGS:
             raise TooManyTags(f"A repository can have no more than {MAX_RESOURCE_TAGS} tags")
         self._database.executemany(
@@ -199,7 +206,8 @@ class Repositories:
         )
 
 
-def _check_tags(tags: Mapping[str, str]) -> None:
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Check resource tags, each for itself. Raises InvalidTag."""
     for key, value in tags.items():
         if not 1 <= len(key) <= 128 or len(value) > 256:
             raise InvalidTag("A tag key has 1 to 128 characters, a tag value no more than 256")
@@ -214,7 +222,7 @@ def _repository(row: sqlite3.Row) -> Repository:
         name=row["name"],
         created_at=row["created_at"],
         tag_mutability=row["tag_mutability"],
-        mutability_filters=tuple(json.loads(row["mutability_filters"])),
+        mutability_filters=() if row["mutability_filters"] == "[]" else tuple(json.loads(row["mutability_filters"])),
         scan_on_push=bool(row["scan_on_push"]),
         encryption_type=row["encryption_type"],
         kms_key=row["kms_key"],

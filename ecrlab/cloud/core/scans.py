@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from ecrlab.cloud.clock import Clock
-from ecrlab.cloud.core.errors import ImageArchived, LimitExceeded, ScanNotFound, UnsupportedImageType
+from ecrlab.cloud.core.errors import ImageArchived, LimitExceeded, ScanNotFound, UnsupportedImageType, Validation
 from ecrlab.cloud.core.manifest import IMAGE_CONFIGS, Manifest, parse
 from ecrlab.cloud.core.scanning_configuration import ScanningConfiguration
 from ecrlab.cloud.storage import BlobStore, Database
@@ -96,7 +96,13 @@ class Scans:
         self._database.after_commit(self.run_requested)
 
     def start(self, image: Image) -> Scan:
-        """Scan an image now. Raises UnsupportedImageType, LimitExceeded (one scan an image and day)."""
+        """Scan an image now.
+
+        Raises UnsupportedImageType, ImageArchived, LimitExceeded (one scan an image and day), Validation (enhanced
+        scanning starts its scans itself; its words were seen in the issue alexjurkiewicz/ecr-scan-image#44).
+        """
+        if self._configuration.get(image.repository.registry)["scanType"] == "ENHANCED":
+            raise Validation("This feature is disabled")
         row = self._database.one("SELECT manifest, media_type FROM image WHERE id = ?", (image.id,))
         if row is None or not self.can_scan(parse(row["manifest"], row["media_type"])):
             raise UnsupportedImageType(

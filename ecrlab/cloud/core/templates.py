@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ecrlab.cloud.core import mutability
-from ecrlab.cloud.core.errors import RepositoryNotFound, TemplateAlreadyExists, TemplateNotFound, Validation
+from ecrlab.cloud.core.errors import (
+    InvalidTag,
+    RepositoryNotFound,
+    TemplateAlreadyExists,
+    TemplateNotFound,
+    Validation,
+)
 from ecrlab.cloud.core.lifecycle import parse as parse_lifecycle
 from ecrlab.cloud.core.pages import Page
 from ecrlab.cloud.core.policies import check_policy
 from ecrlab.cloud.core.registry import Registry
-from ecrlab.cloud.core.repositories import Repositories, Repository
+from ecrlab.cloud.core.repositories import MAX_RESOURCE_TAGS, Repositories, Repository, check_tags
 from ecrlab.cloud.core.settings import Setting, Settings
 
 KIND = "template"
+_FILTERS = "imageTagMutabilityExclusionFilters"
 ROOT = "ROOT"
 CREATE_ON_PUSH = "CREATE_ON_PUSH"
 REPLICATION = "REPLICATION"
@@ -30,6 +37,7 @@ class Templates:
 
     def create(self, registry: Registry, prefix: str, fields: Mapping[str, Any]) -> Setting:
         """Create a template. Raises TemplateAlreadyExists, Validation, InvalidParameter."""
+        prefix = _named(prefix)
         if self._settings.get(registry, KIND, prefix):
             raise TemplateAlreadyExists(prefix, registry.account)
         _check(fields)
@@ -37,13 +45,16 @@ class Templates:
 
     def update(self, registry: Registry, prefix: str, fields: Mapping[str, Any]) -> Setting:
         """Change the members that are given. Raises TemplateNotFound, Validation, InvalidParameter."""
+        prefix = _named(prefix)
         changed = {**self.get(registry, prefix).value, **fields}
+        if "imageTagMutability" in fields and _FILTERS not in fields:
+            changed.pop(_FILTERS, None)  # they belong to the mode, and an empty list cannot be given
         _check(changed)
         return self._settings.put(registry, KIND, changed, prefix)
 
     def get(self, registry: Registry, prefix: str) -> Setting:
         """Return a template. Raises TemplateNotFound."""
-        template = self._settings.get(registry, KIND, prefix)
+        template = self._settings.get(registry, KIND, _named(prefix))
         if template is None:
             raise TemplateNotFound(prefix, registry.account)
         return template
@@ -51,21 +62,25 @@ class Templates:
     def delete(self, registry: Registry, prefix: str) -> Setting:
         """Remove a template and return it. Raises TemplateNotFound."""
         template = self.get(registry, prefix)
-        self._settings.delete(registry, KIND, prefix)
+        self._settings.delete(registry, KIND, template.name)
         return template
 
     def describe(self, registry: Registry, *, limit: int, token: str | None = None) -> Page[Setting]:
         """Return templates in the order of their prefixes."""
         return self._settings.describe(registry, KIND, limit=limit, token=token)
 
-    def for_push(self, registry: Registry, name: str) -> Repository:
-        """Return the repository that is pushed to, created if a template says so. Raises RepositoryNotFound."""
+    def for_push(self, registry: Registry, name: str, allow: Callable[[str], None]) -> Repository:
+        """Return the repository that is pushed to, created if a template says so and the caller may.
+
+        `allow` is asked for the action before; it raises what refuses the caller. Raises RepositoryNotFound.
+        """
         try:
             return self._repositories.get(registry, name)
         except RepositoryNotFound:
             template = self._matching(registry, name, CREATE_ON_PUSH)
             if template is None:
                 raise
+        allow("CreateRepository")
         return self._create(registry, name, template)
 
     def for_copy(self, registry: Registry, name: str, reason: str) -> Repository:
@@ -104,6 +119,11 @@ class Templates:
         return repository
 
 
+def _named(prefix: str) -> str:
+    """Return the name that a template goes by: `team` and `team/` are the same prefix."""
+    return prefix.removesuffix("/")
+
+
 def _check(fields: Mapping[str, Any]) -> None:
     if not fields["appliedFor"]:
         raise Validation("appliedFor must name at least one of REPLICATION, PULL_THROUGH_CACHE and CREATE_ON_PUSH")
@@ -111,6 +131,15 @@ def _check(fields: Mapping[str, Any]) -> None:
     if (fields.get("resourceTags") or encryption != "AES256") and not fields.get("customRoleArn"):
         raise Validation("A template with resource tags or KMS encryption needs a customRoleArn")
     mutability.validate(fields.get("imageTagMutability", "MUTABLE"), _filters(fields))
+    tags = {tag["Key"]: tag["Value"] for tag in fields.get("resourceTags", [])}
+    if len(tags) > MAX_RESOURCE_TAGS:
+        raise Validation(f"A repository can have no more than {MAX_RESOURCE_TAGS} tags")
+    try:
+        check_tags(tags)
+    except InvalidTag as error:  # not a class that the template operations know
+        raise Validation(error.message) from None
+    if encryption == "AES256" and fields.get("encryptionConfiguration", {}).get("kmsKey"):
+        raise Validation("A kmsKey can only be given with KMS or KMS_DSSE")
     if fields.get("lifecyclePolicy"):
         parse_lifecycle(fields["lifecyclePolicy"])
     if fields.get("repositoryPolicy"):
@@ -118,4 +147,4 @@ def _check(fields: Mapping[str, Any]) -> None:
 
 
 def _filters(fields: Mapping[str, Any]) -> Sequence[str]:
-    return [item["filter"] for item in fields.get("imageTagMutabilityExclusionFilters", [])]
+    return [item["filter"] for item in fields.get(_FILTERS, [])]

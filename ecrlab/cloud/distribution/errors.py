@@ -21,6 +21,9 @@ _CODES: dict[str, tuple[int, str]] = {
     "EmptyUploadException": (400, "BLOB_UPLOAD_INVALID"),
     "UploadNotFoundException": (404, "BLOB_UPLOAD_UNKNOWN"),
     "LimitExceededException": (429, "TOOMANYREQUESTS"),
+    "UpstreamAccessDenied": (403, "DENIED"),
+    "UpstreamTooManyRequests": (429, "TOOMANYREQUESTS"),
+    "UpstreamUnavailable": (503, "UNAVAILABLE"),
 }
 
 

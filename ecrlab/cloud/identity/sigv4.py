@@ -22,6 +22,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 MAX_SKEW = 5 * 60  # seconds between the signature's date and the server's clock
 MAX_PRESIGNED = 7 * 24 * 3600  # seconds that a presigned URL may live
 
+_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _HEADER = re.compile(
     rf"{ALGORITHM} +Credential=(?P<credential>[^, ]+), *SignedHeaders=(?P<signed>[^, ]+)"
@@ -137,10 +138,7 @@ def _credential(text: str) -> tuple[str, tuple[str, str, str]]:
 
 def _check_date(signature: _Signature) -> None:
     # Signatures alone use real time: the clients know nothing of the lab's clock.
-    try:
-        signed_at = datetime.strptime(signature.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise SignatureError("IncompleteSignatureException", "Date must be in ISO-8601 'basic format'.") from None
+    signed_at = _seconds(signature.date)
     if signature.date[:8] != signature.scope[0]:
         raise SignatureError("InvalidSignatureException", "Date in Credential scope does not match the request's date.")
     now = time.time()
@@ -157,6 +155,16 @@ def _check_date(signature: _Signature) -> None:
             f"Signature not yet current: {signature.date} is still later than {_iso(now + MAX_SKEW)} ({_iso(now)} + "
             f"{MAX_SKEW // 60} min.)",
         )
+
+
+def _seconds(date: str) -> float:
+    match = _DATE.fullmatch(date)
+    try:
+        # Not strptime, which takes a fifth of the time of a whole verification.
+        year, month, day, hour, minute, second = map(int, match.groups() if match else ())
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        raise SignatureError("IncompleteSignatureException", "Date must be in ISO-8601 'basic format'.") from None
 
 
 def _iso(seconds: float) -> str:

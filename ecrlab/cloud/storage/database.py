@@ -61,6 +61,7 @@ CREATE TABLE image (
     is_archived INTEGER NOT NULL DEFAULT 0,
     UNIQUE (repository_id, digest)
 );
+CREATE INDEX image_in_order ON image (repository_id, id);  -- a page costs the same however many images there are
 CREATE INDEX image_by_subject ON image (repository_id, subject) WHERE subject IS NOT NULL;
 -- What an image needs: its config and layers ('layer') or the images of an index ('image').
 CREATE TABLE reference (
@@ -111,6 +112,50 @@ CREATE TABLE replication (
     failure_code TEXT,
     PRIMARY KEY (image_id, account, region)
 ) WITHOUT ROWID;
+-- What pull through cache brought, and when a tag that it set was last compared with the upstream.
+CREATE TABLE cached_image (
+    image_id INTEGER PRIMARY KEY REFERENCES image ON DELETE CASCADE
+);
+CREATE TABLE cached_tag (
+    repository_id INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,                  -- another one under the tag: it was pushed here since
+    checked_at REAL NOT NULL,
+    PRIMARY KEY (repository_id, name)
+) WITHOUT ROWID;
+CREATE TABLE signing (
+    image_id INTEGER NOT NULL REFERENCES image ON DELETE CASCADE,
+    profile TEXT NOT NULL,                 -- ARN
+    status TEXT NOT NULL,
+    failure_code TEXT,
+    failure_reason TEXT,
+    PRIMARY KEY (image_id, profile)
+) WITHOUT ROWID;
+CREATE TABLE backfill (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    destination_account TEXT NOT NULL,
+    destination_region TEXT NOT NULL,
+    status TEXT NOT NULL,
+    failure_code TEXT,
+    is_prepared INTEGER NOT NULL DEFAULT 0,
+    started_at REAL NOT NULL,
+    ended_at REAL
+);
+-- One replication of a backfill: an image under one of its tags; its status is NULL until it is done.
+CREATE TABLE backfill_image (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    backfill_number INTEGER NOT NULL REFERENCES backfill ON DELETE CASCADE,
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    tag TEXT,
+    status TEXT,
+    failure_code TEXT,
+    sub_codes TEXT                         -- JSON list, for an index
+);
+CREATE INDEX backfill_image_by_backfill ON backfill_image (backfill_number, status);
 -- What the lab did by itself, as EventBridge would tell it.
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -120,6 +165,75 @@ CREATE TABLE event (
     detail_type TEXT NOT NULL,
     detail TEXT NOT NULL                   -- JSON
 );
+-- The history of what is stored, for its cost. It outlives images and repositories, and triggers write it, so that no
+-- way to push, move or delete an image can pass it by; the time is the lab's, as `Database.set_clock` has it.
+CREATE TABLE storage_repository (
+    id INTEGER PRIMARY KEY,                -- of the repository
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    deleted_at REAL
+);
+-- From when to when an image was in one storage class.
+CREATE TABLE storage_stay (
+    id INTEGER PRIMARY KEY,
+    repository_id INTEGER NOT NULL,
+    image_id INTEGER NOT NULL,
+    is_archived INTEGER NOT NULL,
+    is_restored INTEGER NOT NULL DEFAULT 0,  -- it began with a move out of the archive
+    is_deleted INTEGER NOT NULL DEFAULT 0,   -- it ended with the image
+    began_at REAL NOT NULL,
+    ended_at REAL
+);
+CREATE INDEX storage_stay_by_image ON storage_stay (image_id);
+CREATE TABLE storage_layer (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL                  -- bytes, compressed
+);
+CREATE TABLE storage_need (
+    repository_id INTEGER NOT NULL,
+    layer_id INTEGER NOT NULL,
+    image_id INTEGER NOT NULL,
+    PRIMARY KEY (repository_id, layer_id, image_id)
+) WITHOUT ROWID;
+-- Bytes of layers that docker pulled, by day of the lab's clock.
+CREATE TABLE transfer (
+    repository_id INTEGER NOT NULL,
+    day INTEGER NOT NULL,                  -- since the epoch, UTC
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (repository_id, day)
+) WITHOUT ROWID;
+CREATE TRIGGER repository_created AFTER INSERT ON repository BEGIN
+    INSERT INTO storage_repository (id, account, region, name) VALUES (NEW.id, NEW.account, NEW.region, NEW.name);
+END;
+CREATE TRIGGER repository_deleted AFTER DELETE ON repository BEGIN
+    UPDATE storage_repository SET deleted_at = lab_now() WHERE id = OLD.id;
+END;
+CREATE TRIGGER image_stored AFTER INSERT ON image BEGIN
+    INSERT INTO storage_stay (repository_id, image_id, is_archived, began_at)
+        VALUES (NEW.repository_id, NEW.id, NEW.is_archived, NEW.pushed_at);
+END;
+-- No OR IGNORE in here: the conflict clause of the statement that fires a trigger takes the place of those inside.
+CREATE TRIGGER image_layer_noted AFTER INSERT ON reference WHEN NEW.kind = 'layer' BEGIN
+    INSERT INTO storage_layer (digest, size)
+        SELECT layer.digest, layer.size FROM image JOIN layer ON layer.repository_id = image.repository_id
+        WHERE image.id = NEW.image_id AND layer.digest = NEW.digest
+        AND NOT EXISTS (SELECT 1 FROM storage_layer WHERE digest = NEW.digest);
+    INSERT INTO storage_need (repository_id, layer_id, image_id)
+        SELECT image.repository_id, storage_layer.id, image.id FROM image JOIN storage_layer
+        WHERE image.id = NEW.image_id AND storage_layer.digest = NEW.digest;
+END;
+CREATE TRIGGER image_moved AFTER UPDATE OF is_archived ON image WHEN OLD.is_archived <> NEW.is_archived BEGIN
+    UPDATE storage_stay SET ended_at = max(began_at, lab_now()) WHERE image_id = NEW.id AND ended_at IS NULL;
+    INSERT INTO storage_stay (repository_id, image_id, is_archived, is_restored, began_at)
+        SELECT NEW.repository_id, NEW.id, NEW.is_archived, OLD.is_archived, max(ended_at) FROM storage_stay
+        WHERE image_id = NEW.id;
+END;
+CREATE TRIGGER image_deleted AFTER DELETE ON image BEGIN
+    UPDATE storage_stay SET ended_at = max(began_at, lab_now()), is_deleted = 1
+        WHERE image_id = OLD.id AND ended_at IS NULL;
+END;
 """
 
 
@@ -154,7 +268,14 @@ class Database:
         try:
             self._connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=512)
             self._connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=NORMAL",
+                "foreign_keys=ON",
+                "busy_timeout=5000",
+                "recursive_triggers=ON",  # so that a row replaced is a row deleted, for the triggers too
+                "trusted_schema=ON",  # some builds keep functions of ours from triggers else
+            ):
                 self._connection.execute(f"PRAGMA {pragma}")
             self._migrate()
         except BaseException:
@@ -168,6 +289,10 @@ class Database:
             raise StateTooNew(self.path.parent, version)
         if version == 0:
             self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+
+    def set_clock(self, now: Callable[[], float]) -> None:
+        """Have the history of storage take its times from `now`: without, no image can be moved or deleted."""
+        self._connection.create_function("lab_now", 0, now)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ecrlab.cloud.api.call import Call, read_image_id, write_image_id
-from ecrlab.cloud.core.errors import InvalidParameter, Validation
+from ecrlab.cloud.api.call import Call, Operation, read_image_id, write_image_id
+from ecrlab.cloud.core.cache_errors import UpstreamError
+from ecrlab.cloud.core.errors import InvalidParameter
 from ecrlab.cloud.core.image import Failure, Image, ImageId, Status
 from ecrlab.cloud.core.pages import Page
 
-MAX_REFERRERS = 50  # items on a page of ListImageReferrers (botocore model's documentation)
+REFERRERS = 20  # items on a page of ListImageReferrers, where the caller names no maxResults (botocore model)
 
 
 def _put(call: Call) -> dict[str, Any]:
@@ -27,13 +28,26 @@ def _put(call: Call) -> dict[str, Any]:
     return {"image": _manifest(call, image, tag)}
 
 
-def _batch_get(call: Call) -> dict[str, Any]:
+async def _batch_get(call: Call) -> dict[str, Any]:
+    name, image_ids = call.parameters["repositoryName"], call.image_ids()
+    failed: dict[ImageId, Failure] = {}
+    for image_id in image_ids:
+        actions = call.core.cache.needs(call.registry, name, image_id)
+        if not actions:
+            continue
+        call.allow(*actions)
+        try:
+            await call.core.cache.pull(call.registry, name, image_id)
+        except UpstreamError as error:
+            failed[image_id] = Failure(image_id, error.code, error.message)
+    if len(failed) == len(set(image_ids)):  # there may be no repository
+        return {"images": [], "failures": [_failure(item) for item in failed.values()]}
     repository = call.repository()
     accepted = call.parameters.get("acceptedMediaTypes")
     excluded = call.core.exclusions.covers(call.registry, call.principal.arn)
     images, failures = [], []
-    for image_id in call.image_ids():
-        found = call.core.images.find(repository, image_id)
+    for image_id in image_ids:
+        found = failed.get(image_id) or call.core.images.find(repository, image_id)
         if isinstance(found, Image) and accepted and found.media_type not in accepted:
             found = Failure(image_id, "ImageNotFound", "Requested image not found")
         if isinstance(found, Image) and found.status != "ACTIVE":
@@ -76,14 +90,11 @@ def _list(call: Call) -> dict[str, Any]:
 
 
 def _list_referrers(call: Call) -> dict[str, Any]:
-    limit = call.parameters.get("maxResults", MAX_REFERRERS)
-    if not 1 <= limit <= MAX_REFERRERS:
-        raise Validation(f"maxResults must be from 1 to {MAX_REFERRERS}")
     filters = call.parameters.get("filter", {})
     page = call.core.images.referrers(
         call.repository(),
         call.parameters["subjectId"]["imageDigest"],
-        limit=limit,
+        limit=call.parameters.get("maxResults", REFERRERS),
         token=call.next_token,
         artifact_types=filters.get("artifactTypes", ()),
         status=filters.get("artifactStatus", "ACTIVE"),
@@ -103,7 +114,7 @@ def _update_storage_class(call: Call) -> dict[str, Any]:
     }
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Operation] = {
     "ListImageReferrers": _list_referrers,
     "UpdateImageStorageClass": _update_storage_class,
     "PutImage": _put,
@@ -138,7 +149,7 @@ def _detail(image: Image) -> dict[str, Any]:
         "subjectManifestDigest": image.subject,
         "imageStatus": image.status,
         "lastArchivedAt": image.archived_at,
-        "lastActivatedAt": image.activated_at if image.status == "ACTIVE" else None,
+        "lastActivatedAt": image.activated_at if image.status != "ACTIVATING" else None,
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ecrlab.cloud.api.call import Call
-from ecrlab.cloud.core.layers import PART_SIZE
+from ecrlab.cloud.core.errors import InvalidParameter
+from ecrlab.cloud.core.layers import PART_SIZE, Layer
 from ecrlab.cloud.core.repositories import Repository
 from ecrlab.cloud.storage.blobs import is_digest
 
@@ -29,7 +30,7 @@ def _batch_check_availability(call: Call) -> dict[str, Any]:
         layers.append(
             {
                 "layerDigest": digest,
-                "layerAvailability": "AVAILABLE" if layer else "UNAVAILABLE",
+                "layerAvailability": _availability(call, repository, layer),
                 "layerSize": layer.size if layer else None,
             }
         )
@@ -56,6 +57,8 @@ def _upload_part(call: Call) -> dict[str, Any]:
 def _complete_upload(call: Call) -> dict[str, Any]:
     repository = call.repository()
     upload_id, digests = call.parameters["uploadId"], call.parameters["layerDigests"]
+    if not all(map(is_digest, digests)):
+        raise InvalidParameter("layerDigests", "must be digests, for example sha256: and 64 hexadecimal digits")
     found = call.core.layers.upload(repository, upload_id).digest("sha256")
     digest = found if found in digests else digests[0]
     layer = call.core.layers.complete(repository, upload_id, digest)
@@ -78,6 +81,12 @@ OPERATIONS = {
     "CompleteLayerUpload": _complete_upload,
     "GetDownloadUrlForLayer": _get_download_url,
 }
+
+
+def _availability(call: Call, repository: Repository, layer: Layer | None) -> str:
+    if layer is None:
+        return "UNAVAILABLE"
+    return "ARCHIVED" if call.core.layers.is_archived(repository, layer.digest) else "AVAILABLE"
 
 
 def _upload(repository: Repository, upload_id: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ecrlab.cloud.api.call import Call
 from ecrlab.cloud.api.operations.images import wants_tagged
+from ecrlab.cloud.core.errors import InvalidParameter
 
 
 def _put(call: Call) -> dict[str, Any]:
@@ -30,6 +31,8 @@ def _start_preview(call: Call) -> dict[str, Any]:
 
 
 def _get_preview(call: Call) -> dict[str, Any]:
+    if "imageIds" in call.parameters and ("maxResults" in call.parameters or "nextToken" in call.parameters):
+        raise InvalidParameter("maxResults", "cannot be given together with imageIds")
     preview = call.core.lifecycle.preview(
         call.repository(),
         limit=call.limit,
