@@ -24,6 +24,7 @@ from ecrlab.cloud.api import Answer, Api, Context
 from ecrlab.cloud.api.adapter import error as api_error
 from ecrlab.cloud.clock import Clock
 from ecrlab.cloud.core import Core, prices
+from ecrlab.cloud.core.events import Event
 from ecrlab.cloud.distribution import Distribution
 from ecrlab.cloud.distribution.errors import response as distribution_error
 from ecrlab.cloud.identity import Caller, Credential, SignatureError, SignedRequest, Tokens, verify
@@ -128,6 +129,8 @@ class Cloud:
             answer = await self._control_clock(request)
         elif (request.method, scope["path"]) == ("GET", "/_ecrlab/cost"):
             answer = self._control_cost(request)
+        elif (request.method, scope["path"]) == ("GET", "/_ecrlab/events"):
+            answer = JSONResponse({"events": [_event(event) for event in self._core.events.all()]})
         elif (request.method, scope["path"]) == ("POST", "/_ecrlab/reset"):
             self._core.reset()
             answer = JSONResponse({"status": "ok"})
@@ -220,6 +223,18 @@ _XML_CODES = {
     "MissingAuthenticationTokenException": "MissingAuthenticationToken",
     "IncompleteSignatureException": "IncompleteSignature",
 }
+
+
+def _event(event: Event) -> dict[str, object]:
+    """Return an event in the members that EventBridge gives it."""
+    return {
+        "source": "aws.ecr",
+        "detail-type": event.detail_type,
+        "account": event.registry.account,
+        "region": event.registry.region,
+        "time": event.time,
+        "detail": event.detail,
+    }
 
 
 def _aws_answer(answer: Answer, target: str) -> Response:

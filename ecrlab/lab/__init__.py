@@ -116,6 +116,16 @@ class Lab:
         """
         return Cost.read(self._record, since, until)
 
+    def events(self) -> list[dict[str, Any]]:
+        """What happened in the registries: pushes, deletions and archivals, by callers and by lifecycle rules.
+
+        Up to a hundred events as EventBridge would tell them, newest last; ``time`` in seconds since the epoch (UTC).
+        Raises LabError when the lab does not answer.
+        """
+        from ecrlab.lab.control import events
+
+        return events(self._record)
+
     def stop(self) -> None:
         """End the lab; what was pushed is there again at the next start."""
         from ecrlab.lab import background

@@ -66,6 +66,21 @@ def cost(record: Record, period: Mapping[str, float], timeout: float = 60.0) -> 
     return told
 
 
+def events(record: Record, timeout: float = 10.0) -> list[dict[str, Any]]:
+    """What happened in the registries, as EventBridge would tell it: the newest hundred, the oldest of them first.
+
+    Raises LabError when the cloud does not answer or refuses.
+    """
+    try:
+        status, answer = _call(record, "GET", "/_ecrlab/events", timeout)
+    except OSError as error:
+        raise LabError(f"The cloud at {record.endpoint} does not answer ({error}).") from error
+    if status != 200:
+        raise LabError(f"The cloud refused to tell its events (status {status}).")
+    told: list[dict[str, Any]] = json.loads(answer)["events"]
+    return told
+
+
 def _call(record: Record, method: str, path: str, timeout: float, body: bytes | None = None) -> tuple[int, bytes]:
     # http.client and not urllib: no proxy may come between this process and its own loopback.
     import http.client

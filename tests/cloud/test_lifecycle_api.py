@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cloud.conftest import Repository, make_image, make_index
-from tests.cloud.support import advance, digests, lifecycle, make_referrer, refusal, repository_in, rule
+from tests.cloud.support import advance, control, digests, lifecycle, make_referrer, refusal, repository_in, rule
 from tests.cloud.test_model import call
 from tests.conftest import ACCOUNT, RunningCloud, running_cloud
 
@@ -391,3 +391,22 @@ def test_when_months_pass_in_one_step_then_each_days_run_builds_on_the_one_befor
     )
     advance(app.cloud, days=200)
     assert digests(app, "ANY") == set()
+
+
+def test_when_a_rule_acts_then_an_event_names_the_image_and_the_rule(app: Repository) -> None:
+    """Actions act like deletes (section 12); the event says which rule it was."""
+    digest = pushed(app, "told", "v1")
+    put(app, rule(7, "sinceImagePushed", 1))
+    advance(app.cloud, days=2)
+    events = [
+        event
+        for event in control(app.cloud, "GET", "events").json()["events"]
+        if event["detail"]["repository-name"] == app.name
+    ]
+    assert [(event["detail"]["action-type"], event["detail"]["image-digest"]) for event in events] == [
+        ("PUSH", digest),
+        ("DELETE", digest),
+    ]
+    assert events[0]["detail-type"] == "ECR Image Action"
+    assert events[1]["detail"]["initiated-by"] == "lifecycle rule 7"
+    assert events[1]["time"] - events[0]["time"] > 24 * 3600

@@ -124,6 +124,26 @@ def test_when_an_image_is_deleted_then_its_copy_stays(source: Repository, target
     assert digests(target) == {image.digest}
 
 
+def test_when_deletions_are_replicated_then_tags_and_images_go_there_too(
+    source: Repository, target: Repository
+) -> None:
+    """`deleteReplication` of the model: image deletions and tag removals; not where the tag names another image."""
+    destination = {"region": region_of(target), "registryId": ACCOUNT}
+    configure(source, [{"destinations": [destination], "deleteReplication": {"enabled": True}}])
+    image, other = pushed(source, "deleted in both", "v1"), pushed(source, "kept", "v2")
+    source.put(image, "also")
+    source.ecr.batch_delete_image(repositoryName=source.name, imageIds=[{"imageTag": "also"}])
+    assert {tag for detail in target.describe() for tag in detail["imageTags"]} == {"v1", "v2"}
+    target.put(other, "own")
+    ids = [{"imageDigest": image.digest}, {"imageTag": "absent"}]
+    source.ecr.batch_delete_image(repositoryName=source.name, imageIds=ids)
+    assert digests(source) == digests(target) == {other.digest}
+    # What is deleted at the destination does not come back, and a repository that is gone there is no fault.
+    target.ecr.delete_repository(repositoryName=target.name, force=True)
+    answer = source.ecr.batch_delete_image(repositoryName=source.name, imageIds=[{"imageTag": "v2"}])
+    assert answer["failures"] == []
+
+
 def test_when_the_destination_replicates_too_then_copies_are_not_copied_on(
     shared_cloud: RunningCloud, source: Repository, target: Repository
 ) -> None:

@@ -60,3 +60,11 @@ def test_when_no_lab_runs_then_there_is_no_clock(labs: Labs) -> None:
     refused = labs.run("clock")
     assert refused.returncode == 1
     assert "No lab runs" in refused.stderr
+
+
+def test_when_nothing_was_pushed_then_the_lab_has_no_events_to_tell(running: Labs) -> None:
+    seen = running.python(
+        "import boto3, ecrlab\nlab = ecrlab.open()\necr = boto3.client('ecr')\n"
+        "ecr.create_repository(repositoryName='told')\nprint(lab.events())"
+    )
+    assert seen.stdout == "[]\n", seen.stderr

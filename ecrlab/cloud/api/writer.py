@@ -53,14 +53,15 @@ class Writers:
 def _structure(name: str, members: Mapping[str, Write | None]) -> Write:
     """Members that are None are left out. A member that the model does not know is a TypeError."""
 
+    known = members.keys()
+    inner = {member: write for member, write in members.items() if write is not None}
+
     def write(value: Mapping[str, Any]) -> dict[str, Any]:
-        written = {}
-        for member, item in value.items():
-            if member not in members:
-                raise TypeError(f"{name} has no member {member}")
-            if item is not None:
-                inner = members[member]
-                written[member] = item if inner is None else inner(item)
+        if not value.keys() <= known:
+            raise TypeError(f"{name} has no members {sorted(value.keys() - known)}")
+        written = {member: item for member, item in value.items() if item is not None}
+        for member in inner.keys() & written.keys() if inner else ():
+            written[member] = inner[member](written[member])
         return written
 
     return write

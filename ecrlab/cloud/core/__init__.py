@@ -72,7 +72,9 @@ class Core:
         self.scans = Scans(database, blobs, clock, background, self.scanning)
         self.images = Images(database, clock, self.events)
         self.pushes = Pushes(database, clock, self.repositories, self.images)
-        self.replication = Replication(database, self._settings, self.templates, self.images, self.pushes)
+        self.replication = Replication(
+            database, self._settings, self.repositories, self.templates, self.images, self.pushes
+        )
         self.backfills = Backfills(database, clock, self.repositories, self.images, self.replication, background)
         self.cache_rules = CacheRules(self._settings, outside or Nothing())
         self.cache = Cache(
@@ -103,6 +105,7 @@ class Core:
         self.pushes.follow(self.scans.follow)
         self.pushes.follow(self.replication.follow)
         self.pushes.follow(self.signing.follow)
+        self.images.follow_deletions(self.replication.follow_deletion)
 
     def advance(self, seconds: float) -> None:
         """Move the lab's clock forward and do what falls due until then. Raises ValueError for a step back."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ecrlab.cloud.core.manifest import INDEXES
 from ecrlab.cloud.core.repositories import Repository
@@ -11,8 +11,7 @@ from ecrlab.cloud.core.repositories import Repository
 Status = Literal["ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageId:
+class ImageId(NamedTuple):
     """How a caller names an image: by digest, by tag, or by both."""
 
     digest: str | None = None

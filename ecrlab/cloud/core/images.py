@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ecrlab.cloud.clock import Clock
 from ecrlab.cloud.core.errors import ImageNotFound
@@ -31,6 +31,7 @@ class Images:
         self._database = database
         self._clock = clock
         self._events = events
+        self._followers: list[Callable[[Repository, Sequence[ImageId]], None]] = []
 
     def get(self, repository: Repository, image_id: ImageId) -> Image:
         """Return one image. Raises ImageNotFound."""
@@ -182,11 +183,19 @@ class Images:
         )
         return page([row["name"] for row in rows], limit, lambda name: [name])
 
-    def delete(self, repository: Repository, image_ids: Sequence[ImageId]) -> tuple[list[ImageId], list[Failure]]:
+    def follow_deletions(self, follower: Callable[[Repository, Sequence[ImageId]], None]) -> None:
+        """Have `follower` told what callers delete, within the transaction: what `delete` was asked for and did."""
+        self._followers.append(follower)
+
+    def delete(
+        self, repository: Repository, image_ids: Sequence[ImageId], *, is_copy: bool = False
+    ) -> tuple[list[ImageId], list[Failure]]:
         """Delete images; return the ids deleted, a tag and its digest each, and those that could not be.
 
         By tag only the tag goes, and the image with its last tag; by digest the image goes with all its tags.
+        `is_copy`: replication deletes, which is not followed on.
         """
+        done: list[ImageId] = []
         deleted: list[ImageId] = []
         failures: list[Failure] = []
         with self._database.transaction():
@@ -202,7 +211,8 @@ class Images:
                 if not only_tag and (indexes := self.indexes_over(found)):
                     reason = f"Requested image referenced by manifest list: [{', '.join(indexes)}]"
                     failures.append(Failure(image_id, "ImageReferencedByManifestList", reason))
-                elif only_tag:
+                    continue
+                if only_tag:
                     self._database.execute(
                         "DELETE FROM tag WHERE repository_id = ? AND name = ?", (repository.id, image_id.tag)
                     )
@@ -210,6 +220,9 @@ class Images:
                 else:
                     self.remove(found)
                     deleted += [ImageId(found.digest, tag) for tag in found.tags] or [ImageId(found.digest)]
+                done.append(ImageId(found.digest, image_id.tag))
+            for follower in () if is_copy else self._followers:
+                follower(repository, done)
         return deleted, failures
 
     def remove(self, image: Image, *, by: str | None = None) -> None:

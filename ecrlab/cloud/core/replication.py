@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ecrlab.cloud.core.errors import EcrError, ImageAlreadyExists, ImageTagAlreadyExists, InvalidParameter, Validation
+from ecrlab.cloud.core.errors import (
+    EcrError,
+    ImageAlreadyExists,
+    ImageTagAlreadyExists,
+    InvalidParameter,
+    RepositoryNotFound,
+    Validation,
+)
 from ecrlab.cloud.core.image import Image, ImageId
 from ecrlab.cloud.core.images import Images
 from ecrlab.cloud.core.pushes import Push, Pushes
 from ecrlab.cloud.core.registry import Registry
-from ecrlab.cloud.core.repositories import Repository
+from ecrlab.cloud.core.repositories import Repositories, Repository
 from ecrlab.cloud.core.settings import Settings
 from ecrlab.cloud.core.templates import REPLICATION, Templates
 from ecrlab.cloud.storage import Database
@@ -46,10 +54,17 @@ class Replication:
     """
 
     def __init__(
-        self, database: Database, settings: Settings, templates: Templates, images: Images, pushes: Pushes
+        self,
+        database: Database,
+        settings: Settings,
+        repositories: Repositories,
+        templates: Templates,
+        images: Images,
+        pushes: Pushes,
     ) -> None:
         self._database = database
         self._settings = settings
+        self._repositories = repositories
         self._templates = templates
         self._images = images
         self._pushes = pushes
@@ -91,6 +106,21 @@ class Replication:
         rules = self.get(repository.registry)["rules"]
         matching = (rule for rule in rules if _matches(rule, repository.name))
         return list(dict.fromkeys(destination for rule in matching for destination in _destinations(rule)))
+
+    def follow_deletion(self, repository: Repository, image_ids: Sequence[ImageId]) -> None:
+        """Delete the same images and tags where rules with `deleteReplication` send them.
+
+        Only what callers delete: actions of lifecycle policies are not replicated (ecr-semantics section 12). A tag
+        that stands on another image at the destination stays.
+        """
+        for rule in self.get(repository.registry)["rules"]:
+            if not rule.get("deleteReplication", {}).get("enabled") or not _matches(rule, repository.name):
+                continue
+            for destination in _destinations(rule):
+                if destination.account == repository.registry.account:
+                    with suppress(RepositoryNotFound):
+                        target = self._repositories.get(destination, repository.name)
+                        self._images.delete(target, image_ids, is_copy=True)
 
     def all_destinations(self, registry: Registry) -> set[Registry]:
         """Return the destinations of all rules."""

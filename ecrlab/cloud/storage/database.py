@@ -77,7 +77,7 @@ CREATE TABLE tag (
     image_id INTEGER NOT NULL REFERENCES image ON DELETE CASCADE,
     PRIMARY KEY (repository_id, name)
 ) WITHOUT ROWID;
-CREATE INDEX tag_by_image ON tag (image_id);
+CREATE INDEX tag_by_image ON tag (image_id, name);
 CREATE TABLE scan (
     image_id INTEGER PRIMARY KEY REFERENCES image ON DELETE CASCADE,
     status TEXT NOT NULL,
