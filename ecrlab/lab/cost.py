@@ -8,33 +8,13 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from ecrlab.cloud.core.cost import Cost as Costs
 from ecrlab.lab import control
 from ecrlab.lab.state import Record
 
 
-@dataclass(frozen=True)
-class CostRow:
-    """A repository, or with ``repository`` None a whole registry: what it used, and its cost in US dollars.
-
-    ``monthly_cost`` is what is stored at the end of the period costs in a month. ``internet_cost`` is what the bytes
-    pulled would cost outside the region; it is not part of ``cost``.
-    """
-
-    account: str
-    region: str
-    repository: str | None
-    is_deleted: bool
-    standard_gb_months: float
-    archive_gb_months: float
-    restored_gb: float
-    transferred_gb: float
-    standard_cost: float
-    archive_cost: float
-    restore_cost: float
-    transfer_cost: float
-    cost: float
-    monthly_cost: float
-    internet_cost: float
+class CostRow(Costs):
+    """A repository, or with ``repository`` None a whole registry: what it used, and its cost in US dollars."""
 
     @property
     def name(self) -> str:

@@ -8,14 +8,14 @@ import io
 import itertools
 import json
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import requests
 
-from tests.conftest import RunningCloud
+from tests.conftest import RunningCloud, running_cloud
 
 _numbers = itertools.count()
 
@@ -124,6 +124,13 @@ class Repository:
     def describe(self, **parameters: Any) -> list[dict[str, Any]]:
         details: list[dict[str, Any]] = self.ecr.describe_images(repositoryName=self.name, **parameters)["imageDetails"]
         return details
+
+
+@pytest.fixture(scope="module")
+def travelling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    """A cloud whose clock the tests of this module may move."""
+    with running_cloud(tmp_path_factory.mktemp("travelling")) as cloud:
+        yield cloud
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,6 @@ import pytest
 from tests.cloud.conftest import Repository, make_image, make_index, make_layer, sha256
 from tests.cloud.support import advance, digests, make_referrer, refusal, repository_in
 from tests.conftest import ACCOUNT, RunningCloud, running_cloud
-
-
-@pytest.fixture(scope="module")
-def travelling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    """A cloud whose clock the tests of this module may move."""
-    with running_cloud(tmp_path_factory.mktemp("travelling")) as cloud:
-        yield cloud
 
 
 @pytest.fixture

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
-import socket
-import subprocess
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from tests.cloud.conftest import MadeImage, Repository, make_image, make_index, make_layer, sha256
 from tests.conftest import ACCOUNT, REGION, RunningCloud, running_cloud
-from tests.requires import require
+from tests.docker_registry import docker_registry
 
 CACHING = "eu-central-2"  # the rules are the registry's: no other test uses this one
 HOME = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
@@ -111,34 +107,8 @@ def upstream() -> Iterator[UpstreamDouble]:
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Debian's docker-registry on a free loopback port."""
-    program = require("docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
-    settings = {
-        "version": "0.1",
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": host},
-    }
-    (folder / "config.yml").write_text(json.dumps(settings))
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([program, "serve", str(folder / "config.yml")], **quiet)
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, "docker-registry ended"
-                assert time.monotonic() < deadline, "docker-registry does not answer"
-                time.sleep(0.02)
+    with docker_registry(tmp_path_factory.mktemp("registry")) as host:
         yield host
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,6 @@ from tests.cloud.support import advance, control, digests, lifecycle, own_region
 from tests.conftest import ACCOUNT, RunningCloud, running_cloud
 
 NEAR = 60  # seconds that a test may take
-
-
-@pytest.fixture(scope="module")
-def travelling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    """A cloud whose clock the tests of this module may move."""
-    with running_cloud(tmp_path_factory.mktemp("travelling")) as cloud:
-        yield cloud
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ The grammar and the evaluation have tests of their own; here it is the way from 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ from tests.cloud.test_model import call
 from tests.conftest import ACCOUNT, RunningCloud, running_cloud
 
 UNTAGGED_14 = lifecycle(rule(1, "sinceImagePushed", 14, tagStatus="untagged"))
-
-
-@pytest.fixture(scope="module")
-def travelling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    """A cloud whose clock the tests of this module may move."""
-    with running_cloud(tmp_path_factory.mktemp("travelling")) as cloud:
-        yield cloud
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ import asyncio
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from ecrlab.engine import reference as references
 from ecrlab.engine.credentials import ANONYMOUS, Credentials
 from ecrlab.engine.engine import Engine
 from ecrlab.engine.progress import Progress
+from tests.docker_registry import docker_registry
 from tests.engine.double import RegistryDouble
 from tests.requires import require
 
@@ -156,39 +155,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
 @pytest.fixture(scope="session")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Debian's docker-registry on a free loopback port; each test uses repository names of its own."""
-    program = require("docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
-    settings = {
-        "version": "0.1",
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": host},
-    }
-    (folder / "config.yml").write_text(json.dumps(settings))
-    process = subprocess.Popen(
-        [program, "serve", str(folder / "config.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _wait_for(f"http://{host}/v2/", process)
+    with docker_registry(tmp_path_factory.mktemp("registry")) as host:
         yield host
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(url: str, process: subprocess.Popen[Any]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "docker-registry ended"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("docker-registry does not answer")
 
 
 async def until(condition: Callable[[], bool]) -> None:
