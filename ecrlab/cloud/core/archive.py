@@ -46,12 +46,18 @@ class Archive:
             for digest in self._images.family(image):
                 self._database.execute(
                     # A restore that is not through yet never was.
-                    "UPDATE image SET is_archived = 1, archived_at = ?1, activated_at ="
-                    " iif(activated_at > ?1, NULL, activated_at) WHERE repository_id = ?2 AND digest = ?3"
-                    " AND (digest = ?4 OR NOT EXISTS (SELECT 1 FROM reference JOIN image AS parent"
-                    " ON parent.id = reference.image_id WHERE reference.kind = 'image' AND reference.digest = ?3"
-                    " AND parent.repository_id = ?2 AND NOT parent.is_archived))",
-                    (self._clock.now(), image.repository.id, digest, image.digest),
+                    "UPDATE image SET is_archived = 1, archived_at = :now, activated_at ="
+                    " iif(activated_at > :now, NULL, activated_at) WHERE repository_id = :repository"
+                    " AND digest = :member AND (digest = :head OR NOT EXISTS (SELECT 1 FROM reference"
+                    " JOIN image AS parent ON parent.id = reference.image_id"
+                    " WHERE reference.kind = 'image' AND reference.digest = :member"
+                    " AND parent.repository_id = :repository AND NOT parent.is_archived))",
+                    {
+                        "now": self._clock.now(),
+                        "repository": image.repository.id,
+                        "member": digest,
+                        "head": image.digest,
+                    },
                 )
         self._events.image_action(image, "ARCHIVE", by=by)
 

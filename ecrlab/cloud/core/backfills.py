@@ -177,9 +177,9 @@ class Backfills:
         if not backfill.has_ended:
             return Page([])
         rows = self._database.all(
-            "SELECT * FROM backfill_image WHERE backfill_number = ?1 AND number > ?2 AND status IS NOT NULL"
-            " AND (?3 IS NULL OR status = ?3) ORDER BY number LIMIT ?4",
-            (backfill.number, after[0], status, limit + 1),
+            "SELECT * FROM backfill_image WHERE backfill_number = :backfill AND number > :after"
+            " AND status IS NOT NULL AND (:status IS NULL OR status = :status) ORDER BY number LIMIT :limit",
+            {"backfill": backfill.number, "after": after[0], "status": status, "limit": limit + 1},
         )
         return page([_result(row) for row in rows], limit, lambda item: [item.number])
 

@@ -79,8 +79,8 @@ class Images:
     def note_pull(self, image: Image) -> None:
         """Remember that an image was pulled now."""
         self._database.execute(
-            "UPDATE image SET pulled_at = ?1 WHERE id = ?2 AND (pulled_at IS NULL OR pulled_at < ?1 - ?3)",
-            (self._clock.now(), image.id, PULL_TIME_RESOLUTION),
+            "UPDATE image SET pulled_at = :now WHERE id = :id AND (pulled_at IS NULL OR pulled_at < :now - :interval)",
+            {"now": self._clock.now(), "id": image.id, "interval": PULL_TIME_RESOLUTION},
         )
 
     def describe(
@@ -165,11 +165,11 @@ class Images:
         """Return the digests of an image and, for an index, of the images that it names, at any depth."""
         rows = self._database.all(
             "WITH RECURSIVE family(id, digest) AS ("
-            " SELECT id, digest FROM image WHERE id = ?1 UNION"
+            " SELECT id, digest FROM image WHERE id = :id UNION"
             " SELECT child.id, child.digest FROM family JOIN reference ON reference.image_id = family.id"
-            " AND reference.kind = 'image' JOIN image AS child ON child.repository_id = ?2"
+            " AND reference.kind = 'image' JOIN image AS child ON child.repository_id = :repository"
             " AND child.digest = reference.digest) SELECT digest FROM family",
-            (image.id, image.repository.id),
+            {"id": image.id, "repository": image.repository.id},
         )
         return [row["digest"] for row in rows]
 
