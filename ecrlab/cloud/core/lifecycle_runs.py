@@ -14,7 +14,7 @@ from ecrlab.cloud.core.errors import LifecyclePolicyNotFound, LifecyclePolicyPre
 from ecrlab.cloud.core.image import ImageId
 from ecrlab.cloud.core.images import Images
 from ecrlab.cloud.core.lifecycle import Candidate, Evaluation, evaluate, parse
-from ecrlab.cloud.core.pages import Page, decode, encode
+from ecrlab.cloud.core.pages import Page, page_of
 from ecrlab.cloud.core.repositories import Repositories, Repository
 from ecrlab.cloud.storage import Database
 
@@ -111,11 +111,7 @@ class LifecyclePolicies:
             results = [result for result in results if any(_names(image_id, result) for image_id in image_ids)]
         if tagged is not None:
             results = [result for result in results if bool(result["imageTags"]) == tagged]
-        (start,) = decode(token, (int,)) or [0]
-        assert isinstance(start, int)
-        end = max(start, 0) + limit
-        page = Page(results[max(start, 0) : end], encode([end]) if end < len(results) else None)
-        return Preview(row["policy"], page, kinds["EXPIRE"], kinds["TRANSITION"])
+        return Preview(row["policy"], page_of(results, limit, token), kinds["EXPIRE"], kinds["TRANSITION"])
 
     def run_due(self) -> int:
         """Apply the policies that are due by the lab's clock; return how many images they acted on."""

@@ -32,6 +32,15 @@ def page(items: Sequence[T], limit: int, key: Callable[[T], Key]) -> Page[T]:
     return Page(kept, encode(key(kept[-1])))
 
 
+def page_of(items: Sequence[T], limit: int, token: str | None) -> Page[T]:
+    """Cut a page out of a listing that is whole in memory; its token is a position. Raises InvalidParameter."""
+    (start,) = decode(token, (int,)) or [0]
+    assert isinstance(start, int)
+    first = max(start, 0)
+    end = first + limit
+    return Page(items[first:end], encode([end]) if end < len(items) else None)
+
+
 def encode(key: Key) -> str:
     """Return the token that continues after `key`."""
     return base64.urlsafe_b64encode(json.dumps(key, separators=(",", ":")).encode()).decode()

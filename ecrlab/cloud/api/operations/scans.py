@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ecrlab.cloud.api.call import Call, read_image_id, write_image_id
 from ecrlab.cloud.core.errors import RepositoryNotFound
 from ecrlab.cloud.core.image import Image, ImageId
-from ecrlab.cloud.core.pages import decode, encode
+from ecrlab.cloud.core.pages import page_of
 from ecrlab.cloud.core.scans import Scan
 
 if TYPE_CHECKING:
@@ -31,17 +31,15 @@ def _describe_findings(call: Call) -> dict[str, Any]:
     answer = {**_subject(image, image_id), "imageScanStatus": _status(scan)}
     if scan.status != "COMPLETE":
         return answer
-    (start,) = decode(call.next_token, (int,)) or [0]
-    assert isinstance(start, int)
-    end = max(start, 0) + call.limit
+    page = page_of(scan.findings, call.limit, call.next_token)
     answer["imageScanFindings"] = {
         "imageScanCompletedAt": scan.completed_at,
         "vulnerabilitySourceUpdatedAt": scan.source_updated_at,
         # The counts are of the whole scan, on every page.
         "findingSeverityCounts": dict(Counter(finding.severity for finding in scan.findings)),
-        "findings": [_finding(finding) for finding in scan.findings[max(start, 0) : end]],
+        "findings": [_finding(finding) for finding in page.items],
     }
-    answer["nextToken"] = encode([end]) if end < len(scan.findings) else None
+    answer["nextToken"] = page.next_token
     return answer
 
 
